@@ -1,0 +1,5 @@
+"""dbkit: a transaction is declared, not managed."""
+
+from dbkit.database import Database
+
+__all__ = ["Database"]

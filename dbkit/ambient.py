@@ -1,0 +1,45 @@
+"""Where the running code stands: the chain of blocks that enclose it.
+
+The chain is one ContextVar that holds the innermost block; each block knows the one around it. A new thread starts with
+no chain, a new asyncio task with a copy of its parent's: so a block remembers its owner, and a copy is noticed.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import Any, ClassVar, Self
+
+
+class Frame:
+    """A link of the chain: an entered block, as far as this floor knows it.
+
+    :ivar key: what the block belongs to: a context object's key, or a database.
+    :ivar source: what gives the block its connections; blocks of different sources never join.
+    :ivar owner: the thread's ident or the asyncio task in which it was entered.
+    :ivar outer: the next block outwards, whatever its key.
+    :ivar is_open: False once the block has ended; a copied chain may still show it.
+    """
+
+    __slots__ = ("is_open", "key", "outer", "owner", "source")
+    kind: ClassVar[str] = "block"
+
+    key: Any
+    source: Any
+    owner: Any
+    outer: Self | None
+    is_open: bool
+
+
+CURRENT: ContextVar[Any] = ContextVar("dbkit_innermost_block", default=None)
+
+
+def leave(token: Token[Any]) -> None:
+    """Take the innermost block off the chain.
+
+    A block that is left in another context than it was entered in (a generator fixture, a dependency whose two halves
+    run in two threads) has nothing to take off there; it is closed all the same, and a closed block is never joined.
+    """
+    try:
+        CURRENT.reset(token)
+    except ValueError:
+        pass

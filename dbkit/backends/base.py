@@ -1,0 +1,132 @@
+"""The protocol behind which each database product stands."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.engine import URL
+
+from dbkit.backends.rules import RuleSet
+from dbkit.spec import Colour, Isolation
+
+
+class Role(enum.Enum):
+    """What the connections of a pool are opened for."""
+
+    WRITER = "writer"
+    READER = "reader"
+
+
+class Standing(enum.Enum):
+    """How the transaction on a connection stands."""
+
+    OPEN = "open"
+    NONE = "none"
+    """No transaction is open: none was begun, or it has ended."""
+    FAILED = "failed"
+    """It can only be rolled back."""
+    NOT_KNOWN = "not known"
+    """The driver doesn't tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A DBAPI driver, as a URL names it after the ``+``.
+
+    :param module: what is imported.
+    :param package: what is installed, as ``pip install`` takes it.
+    :param partner: the driver of the other colour that the same URL uses there.
+    :param arguments: returns the names that the driver accepts in the URL's query.
+    """
+
+    name: str
+    colours: frozenset[Colour]
+    module: str
+    package: str
+    partner: str
+    arguments: Callable[[], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """The settings that a backend applies to a connection when it is opened; the names are those of ``[database]``."""
+
+    sqlite_fk: bool = True
+    sqlite_synchronous: bool = True
+    sqlite_wal: bool = True
+    sqlite_busy_timeout: float = 5.0
+    mysql_sql_mode: str | None = "TRADITIONAL"
+    mysql_wsrep_sync_wait: int | None = None
+    transaction_pooling: bool = False
+    """The server is reached through a proxy that gives a connection for one transaction only."""
+    connect_timeout: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What was learned and settled when a connection was opened.
+
+    :param autocommits: each statement is a transaction of its own until :class:`Standing` says otherwise.
+    :param lock_timeout_rolls_back: a lock timeout discards the whole transaction, not the statement alone.
+    """
+
+    autocommits: bool = False
+    lock_timeout_rolls_back: bool = False
+
+
+class Backend(Protocol):
+    """All that dbkit asks of a database product.
+
+    DBAPI connections are those of SQLAlchemy's pool: blocking ones as the driver made them, asyncio ones in
+    SQLAlchemy's adapter, which behaves like a blocking one inside SQLAlchemy's greenlet. ``driver`` is the name of the
+    driver as SQLAlchemy knows it.
+    """
+
+    name: str
+    schemes: tuple[str, ...]
+    """The names of the SQLAlchemy dialects that it serves."""
+    rules: RuleSet
+    drivers: Mapping[str, Driver]
+    defaults: Mapping[Colour, str]
+    """The driver of each colour for a URL that names none."""
+    ends_only_when_told: bool
+    """No statement but COMMIT and ROLLBACK ends a transaction; False where DDL commits it."""
+
+    def vet(self, url: URL) -> URL:
+        """Return the URL completed with what the product needs, the same for both colours.
+
+        :raises InvalidURL: the URL can't be used; the text says what to write.
+        """
+
+    def gate(self, url: URL) -> tuple[str, frozenset[Role]] | None:
+        """Return what must be used by one block at a time, and by which roles; None: nothing.
+
+        The first of the pair names the thing, the same for the same thing in the whole process.
+        """
+
+    def one_connection(self, url: URL) -> bool:
+        """Return whether the database has a single connection, so that its roles share a pool of one."""
+
+    def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
+        """Return arguments of ``create_engine`` that the product needs for this role."""
+
+    def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
+        """Prepare a DBAPI connection that was just opened."""
+
+    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+        """Return what sends BEGIN on a DBAPI connection, or None where the driver does so by itself."""
+
+    def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
+        """Set the level of the next transaction; return what restores the default after it, if that is needed."""
+
+    def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
+        """Let the next statement on an autocommitting reader open a READ ONLY transaction; return what goes back."""
+
+    def standing(self, connection: Any, driver: str) -> Standing:
+        """Return how the transaction stands, from what the driver knows without asking the server."""
+
+    def ask_standing(self, connection: Any, driver: str) -> Standing:
+        """Ask the server how the transaction stands; used after an error only."""

@@ -1,0 +1,125 @@
+"""Build the typed error from a driver's exception: verdict, phase and text become one :class:`.DBError`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbkit.backends.messages import describe, is_quotable
+from dbkit.backends.rules import Rule, RuleSet, Signature, Verdict, class_names, layers
+from dbkit.exceptions import (
+    DBConnectionError,
+    DBDataError,
+    DBError,
+    DBIntegrityError,
+    DBInvalidUnicodeParameter,
+    DBNotSupportedError,
+    Outcome,
+)
+
+# By the class of the exception, nearest first, for errors that no rule knows. PEP 249 gives the names; that of Python
+# itself is raised by drivers that encode a text before they send it.
+_BY_CLASS: dict[str, type[DBError]] = {
+    "UnicodeEncodeError": DBInvalidUnicodeParameter,
+    "IntegrityError": DBIntegrityError,
+    "DataError": DBDataError,
+    "NotSupportedError": DBNotSupportedError,
+}
+
+
+def build_error(
+    rules: RuleSet,
+    orig: BaseException,
+    *,
+    statement: str | None = None,
+    parameters: Any = None,
+    is_disconnect: bool = False,
+    in_transaction: bool = True,
+    at_commit: bool = False,
+) -> DBError:
+    """Return the error that stands for a driver's exception; an error of dbkit's own is returned as it is.
+
+    :param statement: the SQL that failed; None while connecting, and where BEGIN, COMMIT or ROLLBACK failed.
+    :param parameters: of the statement. They are only searched, so that no value gets into the text.
+    :param is_disconnect: SQLAlchemy found the connection dead.
+    :param in_transaction: what the statement did hung on a COMMIT yet to come. A reader's statement, which stores
+        nothing, counts as such. False while connecting, and for a statement that commits itself.
+    :param at_commit: it was COMMIT that failed; then the outcome says what became of the whole transaction.
+    """
+    if isinstance(orig, DBError):
+        return orig
+    signature = rules.signature(orig) or Signature((), "", classes=class_names(layers(orig)[-1]))
+    verdict = rules.judge(signature)
+    connecting = statement is None and not in_transaction and not at_commit
+    cls, lost = _class_of(verdict, signature, is_disconnect, connecting)
+    fields = dict(verdict.fields if verdict else signature.details)
+    fields = {name: value for name, value in fields.items() if name in cls.fields()}
+    rule = verdict.rule if verdict else None
+    happened = rule.means if rule and cls in (rule.raises, DBError) else ""
+    quote = ""
+    if rule and rule.quotable and statement is not None and is_quotable(signature.message, parameters):
+        quote = signature.message
+    outcome = _outcome_of(rules, verdict, signature, lost, in_transaction, at_commit, connecting)
+    transient = _transient(cls, rule)
+    error = cls.classify(
+        describe(cls, fields, happened=happened, code=_code_of(fields), quote=quote),
+        **fields,
+        inner_exception=orig,
+        statement=statement,
+        outcome=outcome,
+        transient=transient and outcome is not Outcome.UNKNOWN,
+    )
+    error.__cause__ = orig
+    return error
+
+
+def _class_of(
+    verdict: Verdict | None, signature: Signature, is_disconnect: bool, connecting: bool
+) -> tuple[type[DBError], bool]:
+    """Return the class of the error, and whether the connection is lost or was never made."""
+    raises: type[DBError] | None = None
+    if verdict is not None:
+        raises = verdict.rule.raises
+        is_disconnect = is_disconnect or verdict.rule.disconnect
+    else:
+        raises = next((_BY_CLASS[name] for name in signature.classes if name in _BY_CLASS), DBError)
+    if issubclass(raises, DBConnectionError):
+        # A connection was lost; whether ours was, the driver knows. A statement can also meet a foreign server's end.
+        return (raises, True) if is_disconnect or connecting else (DBError, False)
+    if is_disconnect or (connecting and "OSError" in signature.classes):
+        # The driver's word goes before the code: 40001 also ends sessions on a standby.
+        return DBConnectionError, True
+    return raises, False
+
+
+def _transient(cls: type[DBError], rule: Rule | None) -> bool:
+    if rule is None or cls not in (rule.raises, DBError):
+        return cls.transient
+    return rule.raises.transient if rule.transient is None else rule.transient
+
+
+def _outcome_of(
+    rules: RuleSet,
+    verdict: Verdict | None,
+    signature: Signature,
+    lost: bool,
+    in_transaction: bool,
+    at_commit: bool,
+    connecting: bool,
+) -> Outcome:
+    if connecting:
+        return Outcome.NOT_STARTED
+    if at_commit:
+        if lost or not signature.codes:
+            return Outcome.UNKNOWN  # without a code nothing came from the server
+        return verdict.at_commit if verdict else rules.failed_commit
+    if not in_transaction:
+        return Outcome.UNKNOWN if lost else Outcome.NOT_STARTED
+    if lost:
+        return verdict.rule.outcome if verdict and verdict.rule.outcome else Outcome.ROLLED_BACK
+    if verdict is None or issubclass(verdict.rule.raises, DBConnectionError):
+        return rules.failed_statement
+    return verdict.outcome
+
+
+def _code_of(fields: dict[str, Any]) -> object:
+    return fields.get("errname") or fields.get("sqlstate") or fields.get("errno")

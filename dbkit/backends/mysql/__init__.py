@@ -1,0 +1,59 @@
+"""MySQL, MariaDB and Galera, under the dialect names ``mysql`` and ``mariadb`` alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.mysql import session
+from dbkit.backends.mysql.drivers import DEFAULTS, DRIVERS
+from dbkit.backends.mysql.errors import RULES
+from dbkit.spec import Isolation
+
+
+class MySQL:
+    """MySQL and MariaDB behind dbkit's protocol."""
+
+    name = "mysql"
+    schemes = ("mysql", "mariadb")
+    rules = RULES
+    drivers = DRIVERS
+    defaults = DEFAULTS
+    ends_only_when_told = False
+
+    def vet(self, url: URL) -> URL:
+        return session.vet(url)
+
+    def gate(self, url: URL) -> tuple[str, frozenset[Role]] | None:
+        return None
+
+    def one_connection(self, url: URL) -> bool:
+        return False
+
+    def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
+        return session.engine_arguments(url, driver, role, settings)
+
+    def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
+        return session.open_session(connection, driver, role, settings)
+
+    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+        return session.begin(role)
+
+    def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
+        session.isolate(connection, level)
+        return None
+
+    def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
+        return session.leave_autocommit(connection)
+
+    def standing(self, connection: Any, driver: str) -> Standing:
+        return session.standing(connection, driver)
+
+    def ask_standing(self, connection: Any, driver: str) -> Standing:
+        return session.ask_standing(connection, driver)
+
+
+BACKEND = MySQL()

@@ -1,0 +1,58 @@
+"""PostgreSQL, through psycopg, psycopg2 and asyncpg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.postgresql import session
+from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
+from dbkit.backends.postgresql.errors import RULES
+from dbkit.spec import Isolation
+
+
+class PostgreSQL:
+    """PostgreSQL behind dbkit's protocol."""
+
+    name = "postgresql"
+    schemes = ("postgresql",)
+    rules = RULES
+    drivers = DRIVERS
+    defaults = DEFAULTS
+    ends_only_when_told = True
+
+    def vet(self, url: URL) -> URL:
+        return url
+
+    def gate(self, url: URL) -> tuple[str, frozenset[Role]] | None:
+        return None
+
+    def one_connection(self, url: URL) -> bool:
+        return False
+
+    def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
+        return session.engine_arguments(url, driver, role, settings)
+
+    def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
+        return session.open_session(connection, driver, role, settings)
+
+    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+        return None
+
+    def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
+        return session.isolate(connection, dialect, level)
+
+    def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
+        return session.leave_autocommit(connection)
+
+    def standing(self, connection: Any, driver: str) -> Standing:
+        return session.standing(connection, driver)
+
+    def ask_standing(self, connection: Any, driver: str) -> Standing:
+        return session.ask_standing(connection, driver)
+
+
+BACKEND = PostgreSQL()

@@ -1,0 +1,58 @@
+"""SQLite, through the standard library's sqlite3 and through aiosqlite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.sqlite import session
+from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
+from dbkit.backends.sqlite.errors import RULES
+from dbkit.spec import Isolation
+
+
+class SQLite:
+    """SQLite behind dbkit's protocol."""
+
+    name = "sqlite"
+    schemes = ("sqlite",)
+    rules = RULES
+    drivers = DRIVERS
+    defaults = DEFAULTS
+    ends_only_when_told = True
+
+    def vet(self, url: URL) -> URL:
+        return session.vet(url)
+
+    def gate(self, url: URL) -> tuple[str, frozenset[Role]] | None:
+        return session.gate(url)
+
+    def one_connection(self, url: URL) -> bool:
+        return session.is_memory(url)
+
+    def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
+        return session.engine_arguments(url, driver, role, settings)
+
+    def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
+        return session.open_session(connection, role, settings)
+
+    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+        return session.begin(url, role)
+
+    def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
+        return None
+
+    def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
+        raise NotImplementedError("SQLite's readers never autocommit")
+
+    def standing(self, connection: Any, driver: str) -> Standing:
+        return session.standing(connection, driver)
+
+    def ask_standing(self, connection: Any, driver: str) -> Standing:
+        return session.standing(connection, driver)
+
+
+BACKEND = SQLite()

@@ -1,0 +1,121 @@
+"""SQLite connections: how they are opened, and how transactions begin on them."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+
+_MEMORY_NAMES = frozenset({None, "", ":memory:"})
+
+
+def is_memory(url: URL) -> bool:
+    """Return whether the URL names a database in memory."""
+    name = url.database
+    if name in _MEMORY_NAMES or url.query.get("mode") == "memory" or url.query.get("vfs") == "memdb":
+        return True
+    return name is not None and name.startswith("file:") and (":memory:" in name or "mode=memory" in name)
+
+
+def vet(url: URL) -> URL:
+    """Give a database in memory a name, so that the blocking and the asyncio colour open the same one.
+
+    The name lives in SQLite's ``memdb`` file system, where the connections of one process share it.
+    """
+    if url.database in _MEMORY_NAMES and not url.query:
+        return url.set(database=f"file:/dbkit-{uuid.uuid4().hex}", query={"vfs": "memdb", "uri": "true"})
+    return url
+
+
+def path_of(url: URL) -> str:
+    """Return what names the database in this process: the file's real path, or the name in memory."""
+    name = url.database or ""
+    if is_memory(url):
+        return name
+    if name.startswith("file:"):
+        name = name[len("file:") :].split("?", 1)[0]
+    return os.path.realpath(name)
+
+
+def gate(url: URL) -> tuple[str, frozenset[Role]]:
+    """Writers of a file queue; a database in memory has one connection, for which all blocks queue."""
+    roles = frozenset(Role) if is_memory(url) else frozenset({Role.WRITER})
+    return path_of(url), roles
+
+
+def engine_arguments(url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
+    """Return how the sqlite3 module must connect: no BEGIN of its own, and free of its thread."""
+    return {
+        "connect_args": {
+            "isolation_level": None,
+            "timeout": settings.sqlite_busy_timeout,
+            "check_same_thread": False,
+        }
+    }
+
+
+def _has_file(databases: list[tuple[int, str, str]]) -> bool:
+    return any(name == "main" and file and not file.startswith("/dbkit-") for _, name, file in databases)
+
+
+def _matches(pattern: str, item: object) -> bool | None:
+    if item is None:
+        return None
+    return re.search(pattern, str(item)) is not None
+
+
+def open_session(connection: Any, role: Role, settings: SessionSettings) -> SessionFacts:
+    """Set the connection's pragmas and functions."""
+    cursor = connection.cursor()
+    try:
+        if settings.sqlite_fk:
+            cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA database_list")
+        if _has_file(cursor.fetchall()):
+            if settings.sqlite_wal and role is Role.WRITER:
+                cursor.execute("PRAGMA journal_mode = WAL")
+            if not settings.sqlite_synchronous:
+                cursor.execute("PRAGMA synchronous = OFF")
+            if role is Role.READER:
+                cursor.execute("PRAGMA query_only = ON")
+    finally:
+        cursor.close()
+    connection.create_function("REGEXP", 2, _matches)
+    return SessionFacts()
+
+
+def begin(url: URL, role: Role) -> Callable[[Any], None]:
+    """Return what opens a transaction.
+
+    A writer takes the write lock at once: a transaction that reads first and writes later would fail, whatever the
+    timeout, when another one has written in between. A database in memory has one connection for all blocks, so each
+    of them says which kind it is.
+    """
+    statements = {
+        (False, Role.WRITER): ("BEGIN IMMEDIATE",),
+        (False, Role.READER): ("BEGIN",),
+        (True, Role.WRITER): ("PRAGMA query_only = OFF", "BEGIN IMMEDIATE"),
+        (True, Role.READER): ("PRAGMA query_only = ON", "BEGIN"),
+    }[is_memory(url), role]
+
+    def begin_transaction(connection: Any) -> None:
+        cursor = connection.cursor()
+        try:
+            for statement in statements:
+                cursor.execute(statement)
+        finally:
+            cursor.close()
+
+    return begin_transaction
+
+
+def standing(connection: Any, driver: str) -> Standing:
+    """Read ``in_transaction``, which SQLite keeps true to the end of the transaction, whoever ended it."""
+    native = connection.driver_connection if driver == "aiosqlite" else connection
+    return Standing.OPEN if native.in_transaction else Standing.NONE

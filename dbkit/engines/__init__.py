@@ -1,0 +1,1 @@
+"""From settings to engines: what is asked for, checked, created and listened to."""

@@ -1,0 +1,350 @@
+"""A SQLAlchemy Connection that knows whether its transaction can still be committed.
+
+SQLAlchemy has no public place for this, so six of its internal methods are overridden: ``_begin_impl``,
+``_commit_impl``, ``_rollback_impl``, ``_revalidate_connection``, ``_rollback_to_savepoint_impl`` and
+``_release_savepoint_impl``; and ``_close_special`` of the pool's proxy is called as ``Connection.close`` calls it. ``tests/contract/test_sqlalchemy_names.py`` holds them against the
+SQLAlchemy that is installed.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+from sqlalchemy.engine import Connection, Engine
+
+from dbkit.backends.base import Backend, SessionFacts, Standing
+from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, Outcome, TransactionDoomed, TransactionManaged
+from dbkit.spec import Isolation
+
+FACTS = "dbkit.facts"
+"""Where a pooled connection's :class:`SessionFacts` are kept in its ``info``."""
+
+_NO_FACTS = SessionFacts()
+
+
+class Watch(enum.IntFlag):
+    """Why each statement must be looked at before it is sent; usually there is no reason."""
+
+    NONE = 0
+    DOOMED = 1
+    READING = 2
+    """A reader block runs inside a writer's transaction."""
+    AUTOCOMMIT = 4
+    """No transaction is open; some statements need one."""
+    UNOPENED = 8
+    """No connection has been taken from the pool yet."""
+
+
+# What a reader may send as text. SELECT can call a function that writes: then only the server can tell.
+_READS = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
+                    re.IGNORECASE | re.DOTALL)  # fmt: skip
+_WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
+_WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
+
+
+class TrackedConnection(Connection):
+    """The connection of one transaction, taken from the pool when the first statement needs it.
+
+    :param checkout: takes a connection from the pool, and tells what was settled when it was opened.
+    :ivar doom: the error that the transaction was lost to, or None.
+    :ivar used: a statement has succeeded on it.
+    :ivar committing: COMMIT has been sent and not been answered.
+    """
+
+    def __init__(
+        self, engine: Engine, backend: Backend, checkout: Callable[[], tuple[Any, SessionFacts | None]]
+    ) -> None:
+        super().__init__(engine, cast(Any, _NOT_TAKEN))
+        self._dbapi_connection = None
+        self.backend = backend
+        self.facts = _NO_FACTS
+        self.watch = Watch.UNOPENED
+        self.doom: DBError | None = None
+        self.used = False
+        self.erred = False
+        self.committing = False
+        self.isolation: Isolation | None = None
+        self._checkout = checkout
+        self._ending = False
+        self._was_open = False
+        self._last_error: DBError | None = None
+        self._restore: Callable[[], None] | None = None
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        """Execute a statement, unless the transaction cannot take it."""
+        if self.watch:
+            self._look_at(statement, execution_options)
+        result = super().execute(statement, parameters, execution_options=execution_options)
+        self.used = True
+        return result
+
+    def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        """Execute a statement and return the first column of its first row."""
+        if self.watch:
+            self._look_at(statement, execution_options)
+        result = super().scalar(statement, parameters, execution_options=execution_options)
+        self.used = True
+        return result
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
+        """Execute SQL as the driver takes it."""
+        if self.watch:
+            self._look_at(statement, execution_options)
+        result = super().exec_driver_sql(statement, parameters, execution_options)
+        self.used = True
+        return result
+
+    def begin_nested(self) -> Any:
+        """Open a savepoint."""
+        if self.watch & Watch.UNOPENED:
+            self._open()
+        if self.watch & Watch.AUTOCOMMIT:
+            self._open_transaction()
+        return super().begin_nested()
+
+    def commit(self) -> None:
+        """Refused: the block commits when it ends without an error."""
+        _refuse("commit()", "let the block end; what must be stored by itself belongs into an .independent block")
+
+    def rollback(self) -> None:
+        """Refused: the block rolls back when it ends with an error."""
+        _refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
+
+    def close(self) -> None:
+        """Refused: the block gives its connection back."""
+        _refuse("close()", "let the block end")
+
+    def _look_at(self, statement: Any, execution_options: Any) -> None:
+        if self.watch & Watch.UNOPENED:
+            self._open()
+        if self.watch & Watch.DOOMED and not _ends_savepoint(statement):
+            raise self.doomed()
+        if self.watch & Watch.READING and is_write(statement):
+            raise DBReadOnly(
+                message=(
+                    "a reader block inside a writer's transaction tried to write; a reader reads only, whatever it "
+                    "joins: write in the writer, or make the function a writer"
+                )
+            )
+        if self.watch & Watch.AUTOCOMMIT and _needs_transaction(statement, execution_options):
+            self._open_transaction()
+
+    # -- beginning ----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a connection was taken from the pool."""
+        return not self.watch & Watch.UNOPENED
+
+    @property
+    def driver_level(self) -> Any:
+        """The DBAPI connection, in SQLAlchemy's adapter if it is an asyncio one."""
+        return self.connection.dbapi_connection
+
+    def _open(self) -> None:
+        self._dbapi_connection, facts = self._checkout()
+        self.watch &= ~Watch.UNOPENED
+        if facts is not None:
+            self.facts = facts
+            if facts.autocommits and self.isolation is None:
+                self.watch |= Watch.AUTOCOMMIT
+
+    def _revalidate_connection(self) -> Any:
+        if self.watch & Watch.UNOPENED:
+            self._open()
+            return self._dbapi_connection
+        if self.doom is not None:
+            raise self.doomed()
+        return cast(Any, super())._revalidate_connection()
+
+    def _open_transaction(self) -> None:
+        """Let an autocommitting reader's next statement open a READ ONLY transaction."""
+        self.watch &= ~Watch.AUTOCOMMIT
+        self._restore = self.backend.leave_autocommit(self.driver_level, self.dialect)
+
+    def _begin_impl(self, transaction: Any) -> None:
+        if self.watch & Watch.UNOPENED:
+            self._open()
+        if self.watch & Watch.AUTOCOMMIT:
+            return
+        if self.isolation is not None:
+            try:
+                self._restore = self.backend.isolate(self.driver_level, self.dialect, self.isolation)
+            except BaseException as error:
+                self._handle_dbapi_exception(error, None, None, None, None)
+        cast(Any, super())._begin_impl(transaction)
+
+    # -- what errors do ---------------------------------------------------------------------------------------------
+
+    def failed(self, error: DBError) -> None:
+        """Take note of an error of the database; the one that came first is the one that counts."""
+        self.erred = True
+        self._last_error = error
+        if self._transaction is None or self.doom is not None or self._ending:
+            return
+        if not self._was_open and not self.invalidated:
+            self._was_open = self.backend.standing(self.driver_level, self.dialect.driver) is Standing.OPEN
+        if error.outcome is not Outcome.STATEMENT_FAILED:
+            self.condemn(error)
+
+    def condemn(self, error: DBError) -> None:
+        """Refuse every further statement, and COMMIT, because of this error."""
+        if not self.watch & Watch.AUTOCOMMIT:
+            self.doom = error
+            self.watch |= Watch.DOOMED
+
+    def doomed(self) -> TransactionDoomed:
+        """Return the error for whoever goes on in a transaction that is lost."""
+        error = TransactionDoomed(
+            message=(
+                f"the transaction was lost to an earlier {type(self.doom).__name__} and nothing of it can be stored; let "
+                "that error end the block, or put what may fail into a .savepoint block"
+            ),
+            transient=self.doom is not None and self.doom.transient,
+        )
+        error.__cause__ = error.orig = self.doom
+        return error
+
+    def _rollback_to_savepoint_impl(self, name: str) -> None:
+        doom = self.doom
+        if doom is not None and doom.outcome is not Outcome.ABORTED:
+            return  # the server has forgotten the savepoint; asking for it would hide the error that did that
+        cast(Any, super())._rollback_to_savepoint_impl(name)
+        self.doom = None
+        self.watch &= ~Watch.DOOMED
+
+    def _release_savepoint_impl(self, name: str) -> None:
+        if self.doom is not None:
+            raise self.doomed()
+        cast(Any, super())._release_savepoint_impl(name)
+
+    # -- ending -------------------------------------------------------------------------------------------------------
+
+    def _commit_impl(self) -> None:
+        if self.watch & Watch.AUTOCOMMIT:
+            return
+        if self.doom is not None:
+            raise self.doomed()
+        if self.erred:
+            self._verify(self.backend.ask_standing(self.driver_level, self.dialect.driver))
+        elif self.used:
+            self._verify(self.backend.standing(self.driver_level, self.dialect.driver))
+        self.committing = True
+        cast(Any, super())._commit_impl()
+        self.committing = False
+
+    def _rollback_impl(self) -> None:
+        if self.watch & Watch.AUTOCOMMIT:
+            return
+        if not self._ending and self.doom is None:
+            self.condemn(self._last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
+        cast(Any, super())._rollback_impl()
+
+    def _verify(self, standing: Standing) -> None:
+        """Make sure that COMMIT would store the transaction.
+
+        :raises TransactionDoomed: it would not.
+        """
+        if standing is Standing.FAILED or (standing is Standing.NONE and self._must_be_open()):
+            self.condemn(DBError(message=_LOST, outcome=Outcome.ROLLED_BACK))
+            raise self.doomed()
+
+    def _must_be_open(self) -> bool:
+        return self.backend.ends_only_when_told and self.used or self.erred and self._was_open
+
+    def end_with_commit(self) -> None:
+        """Commit what is open, for the block."""
+        if self._transaction is not None:
+            self._transaction.commit()
+
+    def end_with_rollback(self) -> None:
+        """Roll back what is open, for the block."""
+        self._ending = True
+        if self._transaction is not None:
+            self._transaction.rollback()
+
+    def drop(self) -> None:
+        """Close the DBAPI connection instead of returning it: nobody knows how it stands."""
+        self._ending = True
+        if not self.invalidated and self._dbapi_connection is not None:
+            self.invalidate()
+
+    def give_back(self) -> None:
+        """Return the DBAPI connection to its pool, for the block, whose transaction has ended."""
+        self._checkout = _ended
+        self.watch |= Watch.UNOPENED
+        fairy = self._dbapi_connection
+        if fairy is None:
+            return
+        try:
+            if self._restore is not None and fairy.is_valid:
+                self._restore()
+        finally:
+            if self._transaction is not None:
+                self._ending = True
+                super().close()
+            else:
+                self._dbapi_connection = None
+                cast(Any, fairy)._close_special(transaction_reset=True)
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise TransactionManaged(f"connection.{what} inside a block, whose transaction is the block's own; {instead}")
+
+
+def _ended() -> NoReturn:
+    raise NoTransaction(
+        "the block has ended, and its session or connection with it; load what is needed later inside the block, or "
+        "open another one"
+    )
+
+
+class _NotTaken:
+    """Stands for the pool's proxy until a connection is taken."""
+
+
+_NOT_TAKEN = _NotTaken()
+
+_ROLLED_BACK = "the transaction was rolled back by the code inside the block"
+
+_LOST = (
+    "the transaction ended before COMMIT without dbkit's doing: by an error inside the database, or by a COMMIT or "
+    "ROLLBACK that was sent as text"
+)
+
+
+def is_write(statement: Any) -> bool:
+    """Return whether a statement changes data, as far as it can be seen from the statement."""
+    if isinstance(statement, str):
+        text = statement
+    elif getattr(statement, "is_text", False):
+        text = str(getattr(statement, "text", ""))
+    elif getattr(statement, "is_select", False):
+        return False
+    elif getattr(statement, "is_dml", False) or getattr(statement, "is_ddl", False):
+        return True
+    else:
+        return False
+    found = _READS.match(text)
+    if found is None:
+        return True
+    return found[1].upper() in ("WITH", "EXPLAIN") and _WRITES_INSIDE.search(text) is not None
+
+
+def _needs_transaction(statement: Any, execution_options: Any) -> bool:
+    if execution_options and execution_options.get("stream_results"):
+        return True
+    if isinstance(statement, str):
+        return _WANTS_TRANSACTION.search(statement) is not None
+    if statement.get_execution_options().get("stream_results"):
+        return True
+    return getattr(statement, "is_text", False) and _WANTS_TRANSACTION.search(str(statement.text)) is not None
+
+
+def _ends_savepoint(statement: Any) -> bool:
+    return getattr(statement, "__visit_name__", "") == "rollback_to_savepoint"

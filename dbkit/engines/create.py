@@ -1,0 +1,167 @@
+"""The engines of one database in one colour."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from dbkit.backends.base import Backend, Role, SessionFacts
+from dbkit.clock import Clock
+from dbkit.engines import translate
+from dbkit.engines.connection import FACTS
+from dbkit.engines.listeners import credentials, fork, trace
+from dbkit.engines.pool import AsyncBoundedPool, AsyncCapacity, BoundedPool, Capacity
+from dbkit.engines.settings import EngineSettings
+from dbkit.exceptions import InvalidURL
+from dbkit.spec import Colour
+
+DEFAULT_POOL_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one database in one colour; writers and readers share one limit of connections.
+
+    :ivar writer: the engine of writers; for asyncio the ``sync_engine``.
+    :ivar reader: the engine of readers, whose connections cannot write.
+    """
+
+    backend: Backend
+    colour: Colour
+    writer: Engine
+    reader: Engine
+    capacity: Capacity
+    writer_async: AsyncEngine | None = None
+    reader_async: AsyncEngine | None = None
+
+    def of(self, role: Role) -> Engine:
+        """Return the engine of a role."""
+        return self.writer if role is Role.WRITER else self.reader
+
+    def async_of(self, role: Role) -> AsyncEngine:
+        """Return the asyncio engine of a role."""
+        engine = self.writer_async if role is Role.WRITER else self.reader_async
+        assert engine is not None
+        return engine
+
+    def dispose(self) -> None:
+        """Close the idle connections; those in use are closed when they come back.
+
+        For asyncio, call it inside SQLAlchemy's greenlet.
+        """
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour: Colour, clock: Clock) -> Engines:
+    """Create both roles' engines; no connection is made yet.
+
+    :param url: vetted and with the driver of the colour.
+    :raises InvalidURL: SQLAlchemy cannot make an engine of it.
+    """
+    capacity = _capacity(settings, backend, url, colour)
+    writer, writer_async = _create(settings, backend, url, colour, Role.WRITER, capacity, clock, None)
+    shared = writer.pool if backend.one_connection(url) else None
+    reader, reader_async = _create(settings, backend, url, colour, Role.READER, capacity, clock, shared)
+    for hook in settings.on_engine_create:
+        hook(writer)
+        hook(reader)
+    return Engines(backend, colour, writer, reader, capacity, writer_async, reader_async)
+
+
+def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colour) -> Capacity:
+    size, overflow = settings.max_pool_size, settings.max_overflow
+    timeout_s = DEFAULT_POOL_TIMEOUT_S if settings.pool_timeout is None else float(settings.pool_timeout)
+    if backend.one_connection(url):
+        size, overflow = 1, 0
+    kind = AsyncCapacity if colour is Colour.ASYNCIO else Capacity
+    return kind(size, overflow, timeout_s)
+
+
+def _create(
+    settings: EngineSettings,
+    backend: Backend,
+    url: URL,
+    colour: Colour,
+    role: Role,
+    capacity: Capacity,
+    clock: Clock,
+    shared: Any,
+) -> tuple[Engine, AsyncEngine | None]:
+    driver = url.get_driver_name()
+    arguments = _arguments(settings, backend, url, driver, role)
+    if shared is not None:
+        arguments["pool"] = shared
+    else:
+        arguments.update(
+            poolclass=AsyncBoundedPool if colour is Colour.ASYNCIO else BoundedPool,
+            capacity=capacity,
+            ping_idle_s=settings.pool_pre_ping_idle,
+            clock=clock,
+            pool_recycle=-1 if backend.one_connection(url) else settings.connection_recycle_time,
+        )
+    async_engine: AsyncEngine | None = None
+    try:
+        if colour is Colour.ASYNCIO:
+            async_engine = create_async_engine(url, **arguments)
+            engine = async_engine.sync_engine
+        else:
+            engine = create_engine(url, **arguments)
+    except (SQLAlchemyError, TypeError) as error:
+        raise InvalidURL(f"no engine can be made for {settings.masked_url}: {error}") from error
+    _install(engine, settings, backend, driver, role, url, shared is None)
+    return engine, async_engine
+
+
+def _arguments(settings: EngineSettings, backend: Backend, url: URL, driver: str, role: Role) -> dict[str, Any]:
+    arguments = backend.engine_arguments(url, driver, role, settings.session_settings())
+    arguments["connect_args"] = {**arguments.get("connect_args", {}), **settings.connect_args}
+    options = dict(settings.execution_options)
+    if settings.schema_translate_map:
+        options["schema_translate_map"] = settings.schema_translate_map
+    if options:
+        arguments["execution_options"] = options
+    for name in ("json_serializer", "json_deserializer"):
+        if getattr(settings, name) is not None:
+            arguments[name] = getattr(settings, name)
+    if settings.logging_name:
+        arguments["logging_name"] = settings.logging_name
+        arguments["pool_logging_name"] = settings.logging_name
+    return arguments
+
+
+def _install(
+    engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role, url: URL, owns_pool: bool
+) -> None:
+    begin: Callable[[Any], None] | None = backend.begin(driver, role, url)
+    if begin is not None:
+        # do_begin is a method of SQLAlchemy's Dialect interface; each engine has a dialect of its own
+        cast(Any, engine.dialect).do_begin = begin
+    translate.install(engine, backend)
+    _log(settings)
+    if settings.connection_trace:
+        trace.install(engine)
+    if owns_pool:
+        session_settings = settings.session_settings()
+
+        def opened(connection: Any, record: Any) -> None:
+            facts: SessionFacts = backend.open_session(connection, driver, role, session_settings)
+            record.info[FACTS] = facts
+
+        event.listen(engine, "connect", opened)
+        credentials.install(engine, settings)
+        fork.install(engine)
+
+
+def _log(settings: EngineSettings) -> None:
+    """Raise the level of SQLAlchemy's log if the setting asks for it; 0 leaves it to the application."""
+    if settings.connection_debug >= 50:
+        level = logging.DEBUG if settings.connection_debug >= 100 else logging.INFO
+        logging.getLogger("sqlalchemy.engine").setLevel(level)

@@ -1,0 +1,1 @@
+"""What an engine listens to: one file a listener, each with ``install``."""

@@ -1,0 +1,305 @@
+"""The pools: several of them, one for each role, under one limit.
+
+A database's writers and readers have a pool each, because their connections are opened differently; ``max_pool_size`` and
+``max_overflow`` bound both together. A token is taken before a connection and given back with it, so a pool never has to
+wait while it opens one; when the limit is reached by idle connections of the other role, the oldest of them is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.util import await_only
+
+from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.exceptions import PoolTimeout
+
+UNLIMITED = -1
+
+
+class Capacity:
+    """The connections that the pools of one database may hold together.
+
+    :param size: connections kept open when idle; 0 keeps all.
+    :param overflow: connections beyond ``size`` under load; -1 sets no limit.
+    :param timeout_s: seconds that a caller waits for a connection.
+    """
+
+    def __init__(self, size: int, overflow: int, timeout_s: float) -> None:
+        self.size = size
+        self.limit = UNLIMITED if overflow < 0 or size == 0 else size + overflow
+        self.timeout_s = timeout_s
+        self.held = 0
+        """Connections that exist, idle or in use."""
+        self.lock = threading.Lock()
+        self._pools: list[BoundedPool] = []
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._fill()
+
+    def _fill(self) -> None:
+        for _ in range(self.limit):
+            self._tokens.put(None)
+
+    def attach(self, pool: BoundedPool) -> None:
+        """Let a pool draw on this capacity."""
+        self._pools.append(pool)
+
+    def detach(self, pool: BoundedPool) -> None:
+        """Stop evicting from a pool that was replaced."""
+        if pool in self._pools:
+            self._pools.remove(pool)
+
+    def acquire(self) -> None:
+        """Take the right to use one connection.
+
+        :raises PoolTimeout: none came free in time.
+        """
+        if self.limit < 0:
+            return
+        try:
+            self._tokens.get(True, self.timeout_s)
+        except queue.Empty:
+            raise self.exhausted() from None
+
+    def release(self) -> None:
+        """Give the right back."""
+        if self.limit >= 0:
+            self._tokens.put(None)
+
+    def exhausted(self) -> PoolTimeout:
+        """Return the error for a caller that waited in vain."""
+        return PoolTimeout(
+            message=(
+                f"all {self.limit} connections are in use and none came free within {self.timeout_s:g} s; look for "
+                "blocks that wait for something else while they hold a connection, or raise [database] max_pool_size "
+                "or max_overflow within what the server allows"
+            )
+        )
+
+    def make_room(self, asking: BoundedPool) -> None:
+        """Close an idle connection of another role if the limit is reached."""
+        if self.limit < 0 or self.held < self.limit:
+            return
+        for pool in self._pools:
+            if pool is not asking and pool.evict():
+                return
+
+    def reset(self) -> None:
+        """Forget what was held, in the child of a fork."""
+        self.lock = threading.Lock()
+        self.held = 0
+        self._tokens = queue.SimpleQueue()
+        self._fill()
+
+
+class AsyncCapacity(Capacity):
+    """The same for the pools of one event loop; waiting callers are served in order."""
+
+    def __init__(self, size: int, overflow: int, timeout_s: float) -> None:
+        super().__init__(size, overflow, timeout_s)
+        self._free = self.limit
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def _fill(self) -> None:
+        self._free = self.limit
+        self._waiters = deque()
+
+    def acquire(self) -> None:
+        if self.limit < 0:
+            return
+        if self._free > 0 and not self._waiters:
+            self._free -= 1
+            return
+        await_only(self._wait())
+
+    async def _wait(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(turn)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self.release()  # the turn came while this caller was giving up: pass it on
+            else:
+                self._waiters.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise self.exhausted() from None
+            raise
+
+    def release(self) -> None:
+        if self.limit < 0:
+            return
+        while self._waiters:
+            turn = self._waiters.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class BoundedPool(Pool):
+    """A pool whose connections are used last in, first out, so that the rest can age and be closed.
+
+    :param capacity: the limit that it shares.
+    :param ping_idle_s: a connection that was idle for longer is tested before use; below 0, none is.
+    """
+
+    def __init__(
+        self,
+        creator: Callable[..., Any],
+        capacity: Capacity | None = None,
+        ping_idle_s: float = 30.0,
+        clock: Clock = SYSTEM_CLOCK,
+        **kw: Any,
+    ) -> None:
+        super().__init__(creator, **kw)
+        self.capacity = capacity or Capacity(5, 10, 30.0)
+        self.capacity.attach(self)
+        self._ping_idle_s = ping_idle_s
+        self._now = clock.now
+        self._clock = clock
+        self._idle: deque[tuple[ConnectionPoolEntry, float]] = deque()
+        self._in_use: set[ConnectionPoolEntry] = set()
+        self._suspect_since = float("-inf")
+        self._retired = False
+        self._inherited: list[Any] = []
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        self.capacity.acquire()
+        try:
+            try:
+                record, since = self._idle.pop()
+            except IndexError:
+                record = self._open()
+            else:
+                if since <= self._suspect_since or self._now() - since > self._ping_idle_s >= 0:
+                    self._verify(record)
+        except BaseException:
+            self.capacity.release()
+            raise
+        self._in_use.add(record)
+        return record
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        self._in_use.discard(record)
+        capacity = self.capacity
+        if self._retired or capacity.held > capacity.size > 0:
+            self._close(record)
+        else:
+            self._idle.append((record, self._now()))
+        capacity.release()
+
+    def _open(self) -> ConnectionPoolEntry:
+        capacity = self.capacity
+        capacity.make_room(self)
+        with capacity.lock:
+            capacity.held += 1
+        try:
+            return self._create_connection()
+        except BaseException:
+            with capacity.lock:
+                capacity.held -= 1
+            raise
+
+    def _verify(self, record: ConnectionPoolEntry) -> None:
+        """Test a connection; one that does not answer is dropped, and the caller of the pool gets a new one."""
+        connection = record.dbapi_connection
+        if connection is None:
+            return
+        dialect = cast(Any, self._dialect)
+        try:
+            alive = dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            record.invalidate(error)
+        else:
+            if not alive:
+                record.invalidate()
+
+    def _close(self, record: ConnectionPoolEntry) -> None:
+        with self.capacity.lock:
+            self.capacity.held -= 1
+        record.close()
+
+    def suspect(self) -> None:
+        """Test each connection that is idle now before its next use: one of them was found dead."""
+        self._suspect_since = self._now()
+
+    def evict(self) -> bool:
+        """Close the connection that was idle longest; return whether there was one."""
+        try:
+            record, _ = self._idle.popleft()
+        except IndexError:
+            return False
+        self._close(record)
+        return True
+
+    def dispose(self) -> None:
+        """Close the idle connections; those in use are closed when they come back."""
+        self._retired = True
+        self.capacity.detach(self)
+        while self.evict():
+            pass
+
+    def recreate(self) -> Self:
+        """Return a new, empty pool in place of this one."""
+        return type(self)(
+            self._creator,
+            capacity=self.capacity,
+            ping_idle_s=self._ping_idle_s,
+            clock=self._clock,
+            recycle=self._recycle,
+            echo=self.echo,
+            logging_name=self._orig_logging_name,
+            reset_on_return=self._reset_on_return,
+            _dispatch=self.dispatch,
+            dialect=self._dialect,
+        )
+
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: let go of every connection without touching the sockets that the parent uses.
+
+        The objects are kept, since closing or collecting one would say goodbye on the parent's socket.
+        """
+        records = [record for record, _ in self._idle] + list(self._in_use)
+        for record in records:
+            fairy = cast(Any, record).fairy_ref
+            fairy = fairy() if fairy is not None else None
+            self._inherited.append((record, record.dbapi_connection, fairy))
+            cast(Any, record).dbapi_connection = None
+            if fairy is not None:
+                fairy.dbapi_connection = None
+        self._idle.clear()
+        self._in_use.clear()
+
+    def checkedin(self) -> int:
+        """Return the number of idle connections."""
+        return len(self._idle)
+
+    def checkedout(self) -> int:
+        """Return the number of connections in use."""
+        return len(self._in_use)
+
+    def size(self) -> int:
+        """Return the number of connections that the database's pools keep open when idle."""
+        return self.capacity.size
+
+    def status(self) -> str:
+        """Return the pool's numbers in a line."""
+        return (
+            f"{self.checkedout()} in use, {self.checkedin()} idle; all pools of the database together hold "
+            f"{self.capacity.held}, keep {self.capacity.size} and may hold "
+            + ("any number" if self.capacity.limit < 0 else str(self.capacity.limit))
+        )
+
+
+class AsyncBoundedPool(BoundedPool):
+    """The same for asyncio connections, inside SQLAlchemy's greenlet."""
+
+    _is_asyncio = True

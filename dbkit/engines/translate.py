@@ -1,0 +1,74 @@
+"""The one listener for errors: every driver's exception leaves the engine as a typed error."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
+
+from dbkit.backends.base import Backend
+from dbkit.backends.build import build_error
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.pool import BoundedPool
+from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, DBLockTimeout, Outcome
+
+
+def install(engine: Engine, backend: Backend) -> None:
+    """Translate the errors of an engine; for an asyncio engine, of its ``sync_engine``."""
+
+    def translate(context: ExceptionContext) -> BaseException | None:
+        original = context.original_exception
+        if isinstance(original, DBError) or not isinstance(original, Exception):
+            return None
+        connection = context.connection
+        committing = isinstance(connection, TrackedConnection) and connection.committing
+        error = build_error(
+            backend.rules,
+            original,
+            statement=context.statement,
+            parameters=context.parameters,
+            is_disconnect=context.is_disconnect,
+            in_transaction=connection is not None,
+            at_commit=committing,
+        )
+        if isinstance(error, DBConnectionError) and connection is not None:
+            cast(Any, context).is_disconnect = True
+        if context.is_disconnect:
+            # one dead connection says little of the others: they are tested before their next use
+            cast(Any, context).invalidate_pool_on_disconnect = False
+            _suspect(context.engine)
+        if not isinstance(connection, TrackedConnection):
+            return error
+        if committing and error.outcome is Outcome.UNKNOWN:
+            error = _commit_unknown(error)
+        elif isinstance(error, DBLockTimeout) and error.errno == 1205 and connection.facts.lock_timeout_rolls_back:
+            error.outcome = Outcome.ROLLED_BACK
+        connection.failed(error)
+        return error
+
+    event.listen(engine, "handle_error", translate)
+
+
+def without_connection(backend: Backend, error: BaseException) -> DBError | None:
+    """Return the typed error for what came up while a connection was made; None for what is not a database's."""
+    if not isinstance(error, Exception):
+        return None
+    return build_error(backend.rules, error, in_transaction=False)
+
+
+def _commit_unknown(error: DBError) -> CommitUnknown:
+    unknown = CommitUnknown(error.orig, message=_NO_REPLY, sqlstate=error.sqlstate, errno=error.errno)
+    unknown.errname = error.errname
+    return unknown
+
+
+def _suspect(engine: Engine | None) -> None:
+    if engine is not None and isinstance(engine.pool, BoundedPool):
+        engine.pool.suspect()
+
+
+_NO_REPLY = (
+    "the connection was lost while COMMIT was on its way: the transaction is stored as a whole, or not at all; look at "
+    "the data before doing it again"
+)

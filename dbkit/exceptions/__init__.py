@@ -1,0 +1,118 @@
+"""The errors that dbkit raises, and what each says about the transaction.
+
+Every error that a database reports arrives as one :class:`DBError`. Its class says what a caller can do about it,
+:attr:`DBError.transient` whether the same work may succeed when it is tried again from the start, and
+:attr:`DBError.outcome` what became of the transaction. The driver's own exception is :attr:`DBError.orig` and the
+``__cause__``.
+
+Class names that oslo.db's users know keep their meaning and their constructors.
+"""
+
+from __future__ import annotations
+
+from dbkit.exceptions.database import (
+    CommitUnknown,
+    DBAccessDenied,
+    DBConnectionError,
+    DBConsistencyError,
+    DBConstraintError,
+    DBDataError,
+    DBDeadlock,
+    DBDuplicateEntry,
+    DBExclusionError,
+    DBIntegrityError,
+    DBInvalidUnicodeParameter,
+    DBLockTimeout,
+    DBNonExistentConstraint,
+    DBNonExistentDatabase,
+    DBNonExistentTable,
+    DBNotNullError,
+    DBNotSupportedError,
+    DBQueryCanceled,
+    DBReadOnly,
+    DBReferenceError,
+    DBSerializationFailure,
+    DBTooManyConnections,
+    PoolTimeout,
+    TransactionDoomed,
+)
+from dbkit.exceptions.root import (
+    DBError,
+    DriverError,
+    Outcome,
+)
+from dbkit.exceptions.usage import (
+    AlreadyStartedError,
+    BackendMissing,
+    BackendNotAvailable,
+    CantStartEngineError,
+    DriverMissing,
+    DriverRefused,
+    HandleNotRequested,
+    InvalidContext,
+    InvalidDecoration,
+    InvalidSetting,
+    InvalidURL,
+    ModeConflict,
+    NoTransaction,
+    TransactionManaged,
+    TransactionOwnedElsewhere,
+    UnknownSetting,
+    UsageError,
+)
+
+NoEngineContextEstablished = NoTransaction
+ContextNotRequestedError = HandleNotRequested
+
+__all__ = [
+    "AlreadyStartedError",
+    "BackendMissing",
+    "BackendNotAvailable",
+    "CantStartEngineError",
+    "CommitUnknown",
+    "ContextNotRequestedError",
+    "DBAccessDenied",
+    "DBConnectionError",
+    "DBConsistencyError",
+    "DBConstraintError",
+    "DBDataError",
+    "DBDeadlock",
+    "DBDuplicateEntry",
+    "DBError",
+    "DBExclusionError",
+    "DBIntegrityError",
+    "DBInvalidUnicodeParameter",
+    "DBLockTimeout",
+    "DBNonExistentConstraint",
+    "DBNonExistentDatabase",
+    "DBNonExistentTable",
+    "DBNotNullError",
+    "DBNotSupportedError",
+    "DBQueryCanceled",
+    "DBReadOnly",
+    "DBReferenceError",
+    "DBSerializationFailure",
+    "DBTooManyConnections",
+    "DriverError",
+    "DriverMissing",
+    "DriverRefused",
+    "HandleNotRequested",
+    "InvalidContext",
+    "InvalidDecoration",
+    "InvalidSetting",
+    "InvalidURL",
+    "ModeConflict",
+    "NoEngineContextEstablished",
+    "NoTransaction",
+    "Outcome",
+    "PoolTimeout",
+    "TransactionDoomed",
+    "TransactionManaged",
+    "TransactionOwnedElsewhere",
+    "UnknownSetting",
+    "UsageError",
+]
+
+# Errors are pickled, logged and searched for by their public place, whatever file they are written in.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

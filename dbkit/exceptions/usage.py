@@ -1,0 +1,89 @@
+"""The errors of those who use dbkit: what was asked must be refused, and the text says what to do instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbkit.exceptions.root import DBError, Outcome
+
+
+class UsageError(DBError):
+    """dbkit was asked for something that it must refuse; the text says what to do instead."""
+
+    outcome = Outcome.NOT_STARTED
+    summary = "dbkit was asked for something that it must refuse"
+    advice = "see the documentation of this error"
+
+    def __init__(self, message: str | None = None, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, message=message, **fields)
+
+
+class ModeConflict(UsageError, TypeError):
+    """A block cannot join the open one: a writer inside a reader, a stronger isolation level, another colour."""
+
+
+class TransactionOwnedElsewhere(UsageError, RuntimeError):
+    """The open transaction belongs to another task or thread."""
+
+
+class TransactionManaged(UsageError, RuntimeError):
+    """The code inside a block tried to end the block's transaction itself."""
+
+
+class NoTransaction(UsageError, AttributeError):
+    """A session or connection was asked for where no block is open."""
+
+
+class HandleNotRequested(UsageError, AttributeError):
+    """The open block offers the other handle: a session instead of a connection, or the other way round."""
+
+
+class InvalidDecoration(UsageError, TypeError):
+    """The function cannot be decorated: a generator, or a function without the parameter that is needed."""
+
+
+class InvalidContext(UsageError, TypeError):
+    """The context object cannot carry a transaction."""
+
+
+class InvalidURL(UsageError, ValueError):
+    """The database URL cannot be used."""
+
+
+class InvalidSetting(UsageError, ValueError):
+    """A setting has a wrong value, or no such setting exists."""
+
+
+class UnknownSetting(InvalidSetting, TypeError):
+    """No setting has this name; the text offers the nearest one."""
+
+
+class DriverMissing(UsageError, ImportError):
+    """The driver's package is not installed; the text names it."""
+
+
+class DriverRefused(UsageError, RuntimeError):
+    """The driver cannot be used in this process."""
+
+
+class BackendMissing(UsageError, LookupError):
+    """No backend of dbkit serves this kind of database."""
+
+
+class CantStartEngineError(UsageError):
+    """The engine has nothing to start from, or could not reach the database."""
+
+
+class AlreadyStartedError(UsageError, TypeError):
+    """Settings cannot change once the engines are started."""
+
+
+class BackendNotAvailable(DBError):
+    """A test's database cannot be had here; the text says what is missing."""
+
+    outcome = Outcome.NOT_STARTED
+    summary = "the test database cannot be had here"
+    advice = "install or start the server that the test needs"
+
+    def __init__(self, message: str | None = None, **fields: Any) -> None:
+        super().__init__(message=message, **fields)

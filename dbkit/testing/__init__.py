@@ -1,0 +1,1 @@
+"""What dbkit offers to the tests of programs that use it."""

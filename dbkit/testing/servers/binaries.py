@@ -1,0 +1,28 @@
+"""Finding the programs of an installed or unpacked server."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+
+def on_path(environment: Mapping[str, str]) -> list[Path]:
+    """Return the folders of ``PATH``."""
+    return [Path(step) for step in environment.get("PATH", "").split(os.pathsep) if step]
+
+
+def newest_first(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders with the highest version number in their path first."""
+    return sorted(folders, key=lambda folder: [int(number) for number in re.findall(r"\d+", str(folder))], reverse=True)
+
+
+def find_program(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
+    """Return the first program with one of these names that the folders hold, or None."""
+    for folder in folders:
+        for name in names:
+            candidate = folder / name
+            if candidate.is_file() and os.access(candidate, os.X_OK):
+                return candidate
+    return None

@@ -1,0 +1,145 @@
+"""Databases of a server: made, dropped and looked at through whichever blocking driver is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, DriverMissing
+from dbkit.testing.servers.endpoint import Endpoint
+
+_CONNECT_S = 10
+_ANSWER_S = 60
+
+
+def server_version(endpoint: Endpoint) -> str:
+    """Connect and return the version that the server tells.
+
+    :raises BackendNotAvailable: it cannot be reached, or no driver is installed.
+    """
+    try:
+        with _connected(endpoint, None) as run:
+            rows = run("SHOW server_version" if endpoint.kind == "postgresql" else "SELECT VERSION()")
+    except (DBError, DriverMissing) as failed:
+        raise BackendNotAvailable(
+            f"the {endpoint.kind} server at {_place(endpoint)} cannot be used: {failed}"
+        ) from failed
+    return str(rows[0][0]).split()[0]
+
+
+def create_database(endpoint: Endpoint, name: str) -> bool:
+    """Create an empty UTF-8 database; return False if there is one of that name.
+
+    :raises DBError: the server refused.
+    """
+    quoted = _quoted(endpoint, name)
+    with _connected(endpoint, None) as run:
+        if run(_EXISTS[endpoint.kind], (name,)):
+            return False
+        run(
+            f"CREATE DATABASE {quoted} ENCODING 'UTF8' TEMPLATE template0"
+            if endpoint.kind == "postgresql"
+            else f"CREATE DATABASE {quoted} CHARACTER SET utf8mb4"
+        )
+    return True
+
+
+def drop_database(endpoint: Endpoint, name: str) -> None:
+    """Drop a database with all that uses it: other sessions, and transactions prepared in it. None such is no error.
+
+    :raises DBError: the server refused.
+    """
+    quoted = _quoted(endpoint, name)
+    if endpoint.kind == "postgresql":
+        with _connected(endpoint, None) as run:
+            if prepared := run("SELECT gid FROM pg_prepared_xacts WHERE database = %s", (name,)):
+                with _connected(endpoint, name) as inside:  # only there can they be rolled back
+                    for (gid,) in prepared:
+                        inside("ROLLBACK PREPARED '{}'".format(str(gid).replace("'", "''")))
+            run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
+        return
+    with _connected(endpoint, None) as run:
+        for (session,) in run("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", (name,)):
+            with contextlib.suppress(DBError):  # it may have ended by itself
+                run(f"KILL {int(session)}")
+        run(f"SET SESSION lock_wait_timeout = {_ANSWER_S // 2}")
+        run(f"DROP DATABASE IF EXISTS {quoted}")
+
+
+Runner = Callable[..., Sequence[tuple[Any, ...]]]
+
+_EXISTS: Mapping[str, str] = {
+    "postgresql": "SELECT 1 FROM pg_database WHERE datname = %s",
+    "mysql": "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",
+}
+
+
+def _quoted(endpoint: Endpoint, name: str) -> str:
+    mark = '"' if endpoint.kind == "postgresql" else "`"
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
+
+
+def _place(endpoint: Endpoint) -> str:
+    return endpoint.host if endpoint.port is None else f"{endpoint.host}:{endpoint.port}"
+
+
+def _libpq_arguments(endpoint: Endpoint, database: str | None) -> dict[str, Any]:
+    arguments = {"host": endpoint.host, "port": endpoint.port, "user": endpoint.user, "password": endpoint.password}
+    arguments |= {"dbname": database or endpoint.database, "connect_timeout": _CONNECT_S}
+    return {name: value for name, value in {**arguments, **endpoint.query}.items() if value is not None}
+
+
+def _mysql_arguments(endpoint: Endpoint, database: str | None) -> dict[str, Any]:
+    arguments = {"host": endpoint.host, "port": endpoint.port, "user": endpoint.user, "password": endpoint.password}
+    arguments |= {"database": database or endpoint.database, "unix_socket": endpoint.query.get("unix_socket")}
+    arguments |= {"connect_timeout": _CONNECT_S, "read_timeout": _ANSWER_S, "charset": "utf8mb4", "autocommit": True}
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+#: Drivers of each kind, best first: what is imported, what is installed, and how its arguments are named.
+_DRIVERS: Mapping[str, Sequence[tuple[str, str, Callable[[Endpoint, str | None], dict[str, Any]]]]] = {
+    "postgresql": (("psycopg", "psycopg", _libpq_arguments), ("psycopg2", "psycopg2", _libpq_arguments)),
+    "mysql": (("pymysql", "PyMySQL", _mysql_arguments), ("MySQLdb", "mysqlclient", _mysql_arguments)),
+}
+
+
+@contextlib.contextmanager
+def _connected(endpoint: Endpoint, database: str | None) -> Iterator[Runner]:
+    """Give a function that runs one statement in autocommit and returns its rows."""
+    driver, arguments = _driver_for(endpoint.kind)
+    try:
+        connection = driver.connect(**arguments(endpoint, database))
+    except driver.Error as failed:
+        message = f"no connection to the {endpoint.kind} server at {_place(endpoint)}: {failed}"
+        raise DBConnectionError(failed, message=message) from failed
+
+    def run(statement: str, parameters: Sequence[Any] | None = None) -> Sequence[tuple[Any, ...]]:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+        except driver.Error as failed:
+            message = f"the {endpoint.kind} server at {_place(endpoint)} refused {statement!r}: {failed}"
+            raise DBError(failed, message=message, statement=statement) from failed
+        finally:
+            cursor.close()
+
+    try:
+        if endpoint.kind == "postgresql":
+            connection.autocommit = True
+            run(f"SET statement_timeout = '{_ANSWER_S}s'")
+        yield run
+    finally:
+        connection.close()
+
+
+def _driver_for(kind: str) -> tuple[Any, Callable[[Endpoint, str | None], dict[str, Any]]]:
+    for module, _package, arguments in _DRIVERS[kind]:
+        try:
+            return importlib.import_module(module), arguments
+        except ImportError:
+            continue
+    packages = " or ".join(package for _module, package, _arguments in _DRIVERS[kind])
+    raise DriverMissing(f"databases of {kind} servers are made through a driver, and none is installed: add {packages}")

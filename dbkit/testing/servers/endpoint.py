@@ -1,0 +1,79 @@
+"""Where a server is and as whom one connects to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from dbkit.exceptions import BackendNotAvailable, UsageError
+
+_SCHEMES: Mapping[str, tuple[str, ...]] = {"postgresql": ("postgresql",), "mysql": ("mysql", "mariadb")}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a client needs in order to connect.
+
+    :param database: one that exists, for connections that need one.
+    """
+
+    kind: str
+    host: str
+    port: int | None
+    user: str | None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+    query: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the endpoint as JSON can carry it, password included."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Endpoint:
+        """Return the endpoint that :meth:`to_wire` described."""
+        return cls(**data)
+
+    @classmethod
+    def from_url(cls, kind: str, text: str, setting: str) -> Endpoint:
+        """Return the endpoint that a SQLAlchemy URL names.
+
+        :param setting: where the URL stands, for the text of the error.
+        :raises BackendNotAvailable: it is no URL, or one of another kind of database.
+        """
+        try:
+            url = make_url(text)
+        except ArgumentError as wrong:
+            raise BackendNotAvailable(f"{setting} is not a database URL; write {kind}://user@host:port/database") from (
+                wrong if not text else None  # its text quotes the URL, and with it a password
+            )
+        if url.get_backend_name() not in _SCHEMES[kind]:
+            raise BackendNotAvailable(
+                f"{setting} names a {url.get_backend_name()} database; it must be one of: {', '.join(_SCHEMES[kind])}"
+            )
+        return cls(kind, url.host or "localhost", url.port, url.username, url.password, url.database, dict(url.query))
+
+    def url(self, driver: str | None, database: str | None, scheme: str | None) -> URL:
+        """Return the SQLAlchemy URL of a database of this server.
+
+        :param driver: as SQLAlchemy names it; None leaves the choice to whoever reads the URL.
+        :param database: None means the one for connections that need one.
+        :param scheme: None means the kind's own name.
+        :raises UsageError: the kind has no such scheme.
+        """
+        scheme = scheme or self.kind
+        if scheme not in _SCHEMES[self.kind]:
+            raise UsageError(f"a {self.kind} server has no URL scheme {scheme!r}; use {', '.join(_SCHEMES[self.kind])}")
+        return URL.create(
+            f"{scheme}+{driver}" if driver else scheme,
+            username=self.user,
+            password=self.password,
+            host=self.host,
+            port=self.port,
+            database=database or self.database,
+            query=self.query,
+        )

@@ -1,0 +1,1 @@
+"""The tests of dbkit; they stand outside its floors."""

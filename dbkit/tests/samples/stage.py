@@ -1,0 +1,222 @@
+"""Where an error is provoked: a connection of the driver under test, and another session that does the rest.
+
+A provocation is written once, in blocking style; under an asyncio driver it runs inside SQLAlchemy's ``run_sync``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+ASYNCIO_DRIVERS = frozenset({"asyncpg", "psycopg_async", "asyncmy", "aiomysql", "aiosqlite"})
+_BOUND_S = 20.0
+
+
+@dataclass(frozen=True)
+class Provocation:
+    """Something that makes the server, or the driver, raise one known error.
+
+    :param provoke: raises the error on the stage's connection; for the phase ``connect`` it is not called.
+    :param url: changes the URL, after ``prepare`` was called.
+    :param bare: the transaction must begin with the provocation: no witness is written before.
+    :param clean: undoes what was prepared.
+    :param drivers: the drivers that can do it; empty means all of the product.
+    """
+
+    name: str
+    sql: str
+    provoke: Callable[[Stage], object] = lambda stage: None
+    phase: str = "statement"
+    how: str = "real"
+    prepare: Callable[[Stage], object] = lambda stage: None
+    url: Callable[[Stage], URL] | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    drivers: tuple[str, ...] = ()
+    bare: bool = False
+    clean: Callable[[Stage], object] = lambda stage: None
+
+
+@dataclass(frozen=True)
+class Witness:
+    """How a product's transaction is asked what became of it.
+
+    :param write: puts a row into the table ``witness`` before the provocation; empty where none is needed.
+    :param look: counts the rows that are still there after it.
+    """
+
+    write: str
+    look: str
+
+
+class Aftermath(enum.Enum):
+    """What became of the transaction, as the next statement in it saw it."""
+
+    KEPT = "kept"
+    """What was written before the error is still there."""
+    LOST = "lost"
+    """It is not."""
+    REFUSED = "refused"
+    """The next statement failed."""
+    UNSEEN = "unseen"
+    """Nothing was written before, or there was no next statement."""
+
+
+@dataclass(frozen=True)
+class Caught:
+    """The exception as the engine's error listener sees it, or as it escaped where none is called."""
+
+    error: BaseException
+    is_disconnect: bool
+    aftermath: Aftermath = Aftermath.UNSEEN
+
+
+class Stage:
+    """What a provocation has to work with.
+
+    :param others: opens a further session, blocking and in autocommit, that is not under test.
+    """
+
+    def __init__(self, url: URL, others: Callable[[], Connection], witness: Witness) -> None:
+        self.url = url
+        self._others = others
+        self._witness = witness
+        self._aftermath = Aftermath.UNSEEN
+        self._opened: list[Connection] = []
+        self._threads = ThreadPoolExecutor(4)
+        self._pending: list[Future[None]] = []
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the driver under test."""
+        assert self._connection is not None, "the provocation runs before there is a connection"
+        return self._connection
+
+    def run(self, *statements: str, parameters: Any = None) -> Any:
+        """Run statements on the connection under test; the parameters go to the last."""
+        for statement in statements[:-1]:
+            self.connection.exec_driver_sql(statement)
+        return self.connection.exec_driver_sql(statements[-1], parameters)
+
+    def other(self) -> Connection:
+        """Return another session, in autocommit."""
+        self._opened.append(self._others())
+        return self._opened[-1]
+
+    def elsewhere(self, *statements: str) -> list[Any]:
+        """Run statements in another session and return the rows of the last."""
+        session = self.other()
+        results = [session.exec_driver_sql(statement) for statement in statements]
+        return list(results[-1]) if results[-1].returns_rows else []
+
+    def meanwhile(self, session: Connection, statement: str) -> None:
+        """Run a statement of another session in a thread; it may wait for the connection under test."""
+        self._pending.append(self._threads.submit(lambda: session.exec_driver_sql(statement).close()))
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        end = time.monotonic() + _BOUND_S
+        while not is_so():
+            if time.monotonic() > end:
+                raise AssertionError("what the provocation waits for did not come about")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End the other sessions."""
+        for pending in self._pending:
+            pending.exception(timeout=_BOUND_S)
+        for session in self._opened:
+            session.close()
+            session.engine.dispose()
+        self._threads.shutdown()
+
+    def play(self, provocation: Provocation) -> Caught:
+        """Provoke the error and return it, with what it did to the transaction."""
+        provocation.prepare(self)
+        try:
+            return replace(self._play(provocation), aftermath=self._aftermath)
+        finally:
+            provocation.clean(self)
+
+    def _play(self, provocation: Provocation) -> Caught:
+        url = provocation.url(self) if provocation.url else self.url
+        if url.get_driver_name() in ASYNCIO_DRIVERS:
+            return asyncio.run(self._play_asyncio(provocation, url))
+        engine = create_engine(url, poolclass=NullPool, connect_args=provocation.arguments)
+        with _listening(engine) as heard:
+            try:
+                with engine.connect() as self._connection:
+                    self._perform(provocation)
+            except Exception as error:
+                return _caught(heard, error)
+            finally:
+                engine.dispose()
+        raise AssertionError(f"{provocation.name}: nothing was raised")
+
+    async def _play_asyncio(self, provocation: Provocation, url: URL) -> Caught:
+        engine = create_async_engine(url, poolclass=NullPool, connect_args=provocation.arguments)
+
+        def perform(connection: Connection) -> None:
+            self._connection = connection
+            self._perform(provocation)
+
+        with _listening(engine.sync_engine) as heard:
+            try:
+                async with engine.connect() as connection:
+                    await connection.run_sync(perform)
+            except Exception as error:
+                return _caught(heard, error)
+            finally:
+                await engine.dispose()
+        raise AssertionError(f"{provocation.name}: nothing was raised")
+
+    def _perform(self, provocation: Provocation) -> None:
+        if provocation.phase == "connect":
+            return
+        if self._witness.write and not provocation.bare:
+            self.run(self._witness.write)
+        try:
+            provocation.provoke(self)
+        except Exception:
+            if not provocation.bare:
+                self._aftermath = self._look()
+            raise
+
+    def _look(self) -> Aftermath:
+        try:
+            count = self.run(self._witness.look).scalar_one()
+        except Exception as refused:  # that it was refused is the answer
+            del refused
+            return Aftermath.REFUSED
+        return Aftermath.KEPT if count else Aftermath.LOST
+
+
+@contextmanager
+def _listening(engine: Engine) -> Iterator[list[Caught]]:
+    heard: list[Caught] = []
+
+    def listen(context: Any) -> None:
+        heard.append(Caught(context.original_exception, context.is_disconnect))
+
+    event.listen(engine, "handle_error", listen)
+    yield heard
+
+
+def _caught(heard: Sequence[Caught], escaped: BaseException) -> Caught:
+    """Return the last error that was heard if it is the one that escaped; clean-up may have raised others before."""
+    orig = getattr(escaped, "orig", escaped)
+    for caught in heard:
+        if caught.error is orig:
+            return caught
+    return Caught(escaped, False)

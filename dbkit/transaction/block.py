@@ -1,0 +1,88 @@
+"""The ``with`` and ``async with`` faces of a block."""
+
+from __future__ import annotations
+
+from contextvars import Token
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from dbkit.ambient import CURRENT, leave
+from dbkit.exceptions import UsageError
+from dbkit.spec import Colour, TransactionSpec
+from dbkit.transaction.ending import aend, end
+from dbkit.transaction.entry import Entry
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.scope import Scope, entering, find
+
+
+class Block:
+    """A block that is yet to be entered, once, by ``with`` or by ``async with``.
+
+    :param key: what the block belongs to: a context object's key, or the factory itself.
+    """
+
+    __slots__ = ("_factory", "_key", "_scope", "_spec", "_token")
+
+    def __init__(self, key: Any, factory: Factory, spec: TransactionSpec) -> None:
+        self._key = key
+        self._factory = factory
+        self._spec = spec
+        self._scope: Scope | None = None
+        self._token: Token[Any] | None = None
+
+    def __enter__(self) -> Any:
+        scope, entry = self._prepare(Colour.BLOCKING)
+        if entry is not Entry.BEGIN:
+            scope.enter_joined(entry)
+        self._stand_in(scope)
+        return self._hand_out(scope)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        scope = self._step_out()
+        if scope.root is not scope:
+            scope.leave_joined(error)
+        elif scope.transaction is not None:
+            end(scope.transaction, error)
+
+    async def __aenter__(self) -> Any:
+        scope, entry = self._prepare(Colour.ASYNCIO)
+        if entry is not Entry.BEGIN:
+            await in_task(partial(scope.enter_joined, entry))
+        self._stand_in(scope)
+        return self._hand_out(scope)
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        scope = self._step_out()
+        if scope.root is not scope:
+            await in_task(partial(scope.leave_joined, error))
+        elif scope.transaction is not None:
+            await aend(scope.transaction, error)
+
+    def _prepare(self, colour: Colour) -> tuple[Scope, Entry]:
+        if self._scope is not None:
+            raise UsageError("a block is entered once; write the expression that makes it into each with statement")
+        current = CURRENT.get()
+        outer = find(current, self._key, self._factory)
+        entry, me, colour = entering(self._spec, outer, colour)
+        root = None if entry is Entry.BEGIN or outer is None else outer.root
+        return Scope(self._key, self._factory, me, current, self._spec, colour, root), entry
+
+    def _stand_in(self, scope: Scope) -> None:
+        self._scope = scope
+        self._token = CURRENT.set(scope)
+
+    def _hand_out(self, scope: Scope) -> Any:
+        try:
+            return scope.handle()
+        except BaseException:
+            self._step_out()
+            raise
+
+    def _step_out(self) -> Scope:
+        scope, token = self._scope, self._token
+        assert scope is not None and token is not None
+        scope.is_open = False
+        leave(token)
+        return scope

@@ -1,0 +1,166 @@
+"""Functions as blocks: the decorators' wrappers, in both colours.
+
+The wrappers hold the fast path. An outermost block costs a frame of the chain and nothing else until its code asks for a
+session or connection; a call that joins a block of the same kind costs the look at the chain. Everything else goes
+through :class:`Block`, which the behaviour tests run over just the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from _thread import get_ident
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Protocol
+
+from dbkit.ambient import CURRENT, leave
+from dbkit.exceptions import InvalidDecoration
+from dbkit.spec import Colour, Propagation, TransactionSpec
+from dbkit.transaction.block import Block
+from dbkit.transaction.ending import aend, end
+from dbkit.transaction.entry import Entry
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.scope import Scope, entering, find
+
+Key = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Holder(Protocol):
+    """What has the factory; a test may put another one in."""
+
+    factory: Factory
+
+
+def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Callable[[Any], Key | None]) -> Any:
+    """Return the function as a block.
+
+    :param key_of: returns, for a function, what finds the block's key among the arguments of a call; None where the
+        factory itself is the key.
+    :raises InvalidDecoration: the function can't be a block.
+    """
+    if isinstance(function, classmethod):
+        return classmethod(decorate(function.__func__, spec, holder, key_of))
+    if isinstance(function, staticmethod):
+        return staticmethod(decorate(function.__func__, spec, holder, key_of))
+    if not callable(function):
+        raise InvalidDecoration(f"only functions can be blocks, not {type(function).__name__}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidDecoration(
+            f"{_name(function)} is a generator function: its body would run after the block has ended; return a list, "
+            "or open the block inside with a with statement"
+        )
+    key = key_of(function)
+    inner = inspect.unwrap(function)
+    if inner is not function and inspect.isgeneratorfunction(inner):
+        return _context_manager(function, spec, holder, key)
+    if inner is not function and inspect.isasyncgenfunction(inner):
+        return _async_context_manager(function, spec, holder, key)
+    if inspect.iscoroutinefunction(function):
+        return _coroutine_function(function, spec, holder, key)
+    return _function(function, spec, holder, key)
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    get_current, set_current, reset_current = CURRENT.get, CURRENT.set, CURRENT.reset
+    joins = spec.propagation is not Propagation.REQUIRES_NEW
+
+    @functools.wraps(function)
+    def block(*args: Any, **kwargs: Any) -> Any:
+        factory = holder.factory
+        key = factory if key_of is None else key_of(args, kwargs)
+        current = get_current()
+        if current is not None and joins:
+            outer = find(current, key, factory)
+            if outer is not None:
+                entry, _, _ = entering(spec, outer, Colour.BLOCKING)
+                if entry is Entry.JOIN and spec.mode is outer.spec.mode and spec.handle is outer.spec.handle:
+                    return function(*args, **kwargs)
+                with Block(key, factory, spec):
+                    return function(*args, **kwargs)
+        scope = Scope(key, factory, get_ident(), current, spec, Colour.BLOCKING)
+        token = set_current(scope)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            scope.is_open = False
+            leave(token)
+            if scope.transaction is not None:
+                end(scope.transaction, error)
+            raise
+        scope.is_open = False
+        try:
+            reset_current(token)
+        except ValueError:
+            pass  # entered in another context, see dbkit.ambient.leave
+        if scope.transaction is not None:
+            end(scope.transaction, None)
+        return result
+
+    return block
+
+
+def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    get_current, set_current = CURRENT.get, CURRENT.set
+    current_task = asyncio.current_task
+    joins = spec.propagation is not Propagation.REQUIRES_NEW
+
+    @functools.wraps(function)
+    async def block(*args: Any, **kwargs: Any) -> Any:
+        factory = holder.factory
+        key = factory if key_of is None else key_of(args, kwargs)
+        current = get_current()
+        if current is not None and joins:
+            outer = find(current, key, factory)
+            if outer is not None:
+                entry, _, _ = entering(spec, outer, Colour.ASYNCIO)
+                if entry is Entry.JOIN and spec.mode is outer.spec.mode and spec.handle is outer.spec.handle:
+                    return await function(*args, **kwargs)
+                async with Block(key, factory, spec):
+                    return await function(*args, **kwargs)
+        scope = Scope(key, factory, current_task(), current, spec, Colour.ASYNCIO)
+        token = set_current(scope)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            scope.is_open = False
+            leave(token)
+            if scope.transaction is not None:
+                await aend(scope.transaction, error)
+            raise
+        scope.is_open = False
+        leave(token)
+        if scope.transaction is not None:
+            await aend(scope.transaction, None)
+        return result
+
+    return block
+
+
+def _context_manager(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    @functools.wraps(function)
+    @contextlib.contextmanager
+    def block(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        factory = holder.factory
+        key = factory if key_of is None else key_of(args, kwargs)
+        with Block(key, factory, spec), function(*args, **kwargs) as value:
+            yield value
+
+    return block
+
+
+def _async_context_manager(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    @functools.wraps(function)
+    @contextlib.asynccontextmanager
+    async def block(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        factory = holder.factory
+        key = factory if key_of is None else key_of(args, kwargs)
+        async with Block(key, factory, spec), function(*args, **kwargs) as value:
+            yield value
+
+    return block

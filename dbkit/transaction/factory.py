@@ -1,0 +1,225 @@
+"""What gives transactions their engines: one database, its settings, its engines in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from oslo_config import cfg
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.util import await_only
+
+from dbkit.backends.base import Backend, Role
+from dbkit.backends.registry import backend_for
+from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.engines.create import Engines, create_engines
+from dbkit.engines.gate import Gate, gate_for
+from dbkit.engines.probe import probing
+from dbkit.engines.settings import EngineSettings
+from dbkit.engines.settings_values import setting_named
+from dbkit.engines.translate import without_connection
+from dbkit.exceptions import AlreadyStartedError
+from dbkit.plan import drive
+from dbkit.spec import Colour
+
+DEFAULT_GATE_TIMEOUT_S = 30.0
+
+
+class Factory:
+    """One database as transactions see it.
+
+    Nothing is resolved or opened before the first transaction needs it. Blocking engines serve the whole process;
+    asyncio engines serve one event loop each, because their connections belong to it.
+
+    :param url: overrides what the configuration says.
+    :param conf: the oslo.config object to read; ``cfg.CONF`` if None is given and there is no ``url``.
+    :param overrides: settings by name, stronger than the configuration.
+    """
+
+    def __init__(
+        self,
+        url: str | URL | None = None,
+        *,
+        conf: cfg.ConfigOpts | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._url = url
+        self._conf = conf
+        self._overrides: dict[str, Any] = dict(overrides or {})
+        self._defaults: dict[str, Any] = {}
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._settings: EngineSettings | None = None
+        self._backend: Backend | None = None
+        self._blocking: Engines | None = None
+        self._asyncio: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engines] = weakref.WeakKeyDictionary()
+        self.gate: Gate | None = None
+        self.gated_roles: frozenset[Role] = frozenset()
+        self.reached = False
+        """A connection was made once."""
+
+    # -- settings -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the settings are resolved, and so fixed."""
+        return self._settings is not None
+
+    def configure(self, **overrides: Any) -> None:
+        """Set values that are stronger than the configuration.
+
+        :raises AlreadyStartedError: the engines were started with other values.
+        :raises UnknownSetting: there is no such setting.
+        """
+        self._refuse_if_started()
+        _check_names(overrides)
+        self._overrides.update(overrides)
+
+    def configure_defaults(self, **defaults: Any) -> None:
+        """Set values that apply where the configuration says nothing; raises what :meth:`configure` does."""
+        self._refuse_if_started()
+        _check_names(defaults)
+        self._defaults.update(defaults)
+
+    def _refuse_if_started(self) -> None:
+        if self.is_started:
+            raise AlreadyStartedError(
+                "this TransactionFactory is already started; configure it before its first transaction, or use reload()"
+            )
+
+    @property
+    def settings(self) -> EngineSettings:
+        """The settings, resolved on the first call.
+
+        :raises CantStartEngineError: no URL was given anywhere.
+        :raises InvalidSetting: a value is wrong.
+        """
+        settings = self._settings
+        return self._start() if settings is None else settings
+
+    def _start(self) -> EngineSettings:
+        with self._lock:
+            if self._settings is None:
+                conf = cfg.CONF if self._conf is None and self._url is None else self._conf
+                settings = EngineSettings.resolve(
+                    url=self._url, conf=conf, overrides=self._overrides, defaults=self._defaults
+                )
+                backend = backend_for(settings.connection.get_backend_name())
+                self._backend = backend
+                self._set_gate(backend, settings)
+                self._settings = settings
+            return self._settings
+
+    def _set_gate(self, backend: Backend, settings: EngineSettings) -> None:
+        gated = backend.gate(settings.connection)
+        if gated is not None:
+            name, self.gated_roles = gated
+            timeout_s = DEFAULT_GATE_TIMEOUT_S if settings.pool_timeout is None else float(settings.pool_timeout)
+            self.gate = gate_for(name, timeout_s)
+
+    @property
+    def backend(self) -> Backend:
+        """The database product."""
+        if self._backend is None:
+            self._start()
+        assert self._backend is not None
+        return self._backend
+
+    # -- engines ------------------------------------------------------------------------------------------------------
+
+    def engines(self, colour: Colour) -> Engines:
+        """Return the engines of a colour; those of asyncio are the running event loop's.
+
+        :raises DriverMissing: the colour's driver is not installed.
+        """
+        if colour is Colour.BLOCKING:
+            engines = self._blocking
+            return self._make_blocking() if engines is None else engines
+        loop = asyncio.get_running_loop()
+        engines = self._asyncio.get(loop)
+        return self._make_asyncio(loop) if engines is None else engines
+
+    def _make_blocking(self) -> Engines:
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = self._create(Colour.BLOCKING)
+            return self._blocking
+
+    def _make_asyncio(self, loop: asyncio.AbstractEventLoop) -> Engines:
+        with self._lock:
+            engines = self._asyncio[loop] = self._create(Colour.ASYNCIO)
+            return engines
+
+    def _create(self, colour: Colour) -> Engines:
+        url = self.settings.url_for(colour)
+        assert url is not None
+        return create_engines(self.settings, self.backend, url, colour, self._clock)
+
+    def reach(self, engine: Engine, colour: Colour) -> Any:
+        """Make the first connection, trying for as long as the settings say; return it.
+
+        :raises DBConnectionError: the database stayed out of reach.
+        """
+        settings = self.settings
+
+        def connect() -> Any:
+            try:
+                return engine.raw_connection()
+            except BaseException as error:
+                typed = without_connection(self.backend, error)
+                if typed is None or typed is error:
+                    raise
+                raise typed from error
+
+        sleep: Callable[[float], Any] = self._clock.sleep if colour is Colour.BLOCKING else self._sleep_in_greenlet
+        connection = drive(
+            probing(connect, sleep, settings.max_retries, float(settings.retry_interval), settings.masked_url)
+        )
+        self.reached = True
+        return connection
+
+    def _sleep_in_greenlet(self, seconds: float) -> None:
+        await_only(self._clock.asleep(seconds))
+
+    # -- letting go ---------------------------------------------------------------------------------------------------
+
+    def dispose(self) -> None:
+        """Close the idle blocking connections; those in use are closed when they come back."""
+        with self._lock:
+            engines = self._blocking
+        if engines is not None:
+            engines.dispose()
+
+    def dispose_asyncio(self) -> None:
+        """Close the idle connections of the running event loop; call it inside SQLAlchemy's greenlet."""
+        engines = self._asyncio.get(asyncio.get_running_loop())
+        if engines is not None:
+            engines.dispose()
+
+    def reload(self) -> Callable[[], None]:
+        """Read the settings anew; the next transaction uses them.
+
+        :returns: what closes the blocking connections of the old settings that are idle.
+        """
+        with self._lock:
+            old = self._blocking
+            self._settings = self._backend = self._blocking = None
+            self._asyncio.clear()
+            self.gate, self.gated_roles, self.reached = None, frozenset(), False
+        self._start()
+        return partial(_dispose, old)
+
+
+def _check_names(names: Mapping[str, Any]) -> None:
+    for name in names:
+        setting_named(name)
+
+
+def _dispose(engines: Engines | None) -> None:
+    if engines is not None:
+        engines.dispose()

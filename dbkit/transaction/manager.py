@@ -1,0 +1,176 @@
+"""Managers: what a reader or writer is, before it decorates a function or opens a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ParamSpec, Self, TypeVar
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dbkit.backends.base import Role
+from dbkit.exceptions import ModeConflict
+from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, TransactionSpec
+from dbkit.transaction.block import Block
+from dbkit.transaction.decorate import Key, decorate
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.provider import argument_finder, key_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Root:
+    """What the managers of one database share: the factory, which a test may replace."""
+
+    __slots__ = ("factory",)
+
+    def __init__(self, factory: Factory) -> None:
+        self.factory = factory
+
+
+class Modifiers:
+    """The modifiers of a block. Each returns a new manager, and their order does not matter."""
+
+    __slots__ = ("_root", "spec")
+
+    def __init__(self, root: Root, spec: TransactionSpec) -> None:
+        self._root = root
+        self.spec = spec
+
+    def _with(self, **changes: Any) -> Self:
+        return type(self)(self._root, replace(self.spec, **changes))
+
+    @property
+    def connection(self) -> Self:
+        """Hand out a Core ``Connection`` in place of a ``Session``."""
+        return self._with(handle=Handle.CONNECTION)
+
+    @property
+    def savepoint(self) -> Self:
+        """Inside an open block, open a savepoint: what this block did can be undone by itself."""
+        return self._propagating(Propagation.NESTED)
+
+    @property
+    def independent(self) -> Self:
+        """Open a transaction of one's own, whatever is open; it commits or rolls back by itself."""
+        return self._propagating(Propagation.REQUIRES_NEW)
+
+    def _propagating(self, propagation: Propagation) -> Self:
+        if self.spec.propagation not in (Propagation.REQUIRED, propagation):
+            raise ModeConflict(
+                "setting savepoint and independent makes no sense: the one takes part in the open transaction, the "
+                "other does not; choose one of them"
+            )
+        return self._with(propagation=propagation)
+
+    @property
+    def replica(self) -> Self:
+        """Let this reader be served by a replica, which may lag behind.
+
+        :raises ModeConflict: a writer can't be.
+        """
+        if self.spec.mode is Mode.WRITER:
+            raise ModeConflict("a writer cannot run on a replica; use reader.replica")
+        return self._with(mode=Mode.REPLICA)
+
+    def isolation(self, level: str | Isolation) -> Self:
+        """Run the transaction at this isolation level, such as ``"SERIALIZABLE"``.
+
+        :raises ModeConflict: there is no such level.
+        """
+        if isinstance(level, str):
+            try:
+                level = Isolation.of(level)
+            except KeyError:
+                levels = ", ".join(each.sql for each in Isolation)
+                raise ModeConflict(f"there is no isolation level {level!r}; there are {levels}") from None
+        return self._with(isolation=level)
+
+
+class Databased:
+    """What can be asked of a manager's database as a whole."""
+
+    __slots__ = ()
+    _root: Root
+
+    @property
+    def factory(self) -> Factory:
+        """What gives the transactions their engines."""
+        return self._root.factory
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the settings are resolved, and so fixed."""
+        return self.factory.is_started
+
+    def configure(self, **settings: Any) -> None:
+        """Set values that are stronger than the configuration, before the first transaction.
+
+        :raises AlreadyStartedError: it is too late.
+        :raises UnknownSetting: there is no such setting.
+        """
+        self.factory.configure(**settings)
+
+    def configure_defaults(self, **settings: Any) -> None:
+        """Set values that apply where the configuration says nothing; raises what :meth:`configure` does."""
+        self.factory.configure_defaults(**settings)
+
+    def dispose_pool(self) -> None:
+        """Close the idle blocking connections; those in use are closed when they come back."""
+        self.factory.dispose()
+
+    async def dispose_pool_async(self) -> None:
+        """Close the idle connections of the running event loop; those in use are closed when they come back."""
+        await in_task(self.factory.dispose_asyncio)
+
+
+class ContextManager(Modifiers, Databased):
+    """A reader or writer for functions and blocks that are given a context object."""
+
+    __slots__ = ()
+
+    @property
+    def writer(self) -> Self:
+        """The same, as a writer."""
+        if self.spec.mode is Mode.REPLICA:
+            raise ModeConflict("a writer cannot run on a replica; use reader.replica")
+        return self._with(mode=Mode.WRITER)
+
+    @property
+    def reader(self) -> Self:
+        """The same, as a reader."""
+        return self._with(mode=Mode.READER)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Make a function a block; its context object is its first parameter, or that after ``self`` or ``cls``.
+
+        :raises InvalidDecoration: a generator function, or a function without a parameter.
+        """
+        decorated: Callable[P, R] = decorate(function, self.spec, self._root, self._find_key)
+        return decorated
+
+    @staticmethod
+    def _find_key(function: Any) -> Key:
+        return argument_finder(function)
+
+    def using(self, context: Any) -> Block:
+        """Return a block for ``with`` or ``async with``, which bind a session or connection.
+
+        :raises InvalidContext: the object takes no attributes.
+        """
+        return Block(key_of(context), self._root.factory, self.spec)
+
+    def get_engine(self) -> Engine:
+        """Return the blocking engine with which this manager's blocks work."""
+        return self.factory.engines(Colour.BLOCKING).of(_role(self.spec))
+
+    def get_async_engine(self) -> AsyncEngine:
+        """Return the running event loop's engine with which this manager's blocks work."""
+        return self.factory.engines(Colour.ASYNCIO).async_of(_role(self.spec))
+
+
+def _role(spec: TransactionSpec) -> Role:
+    return Role.WRITER if spec.mode is Mode.WRITER else Role.READER

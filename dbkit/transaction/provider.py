@@ -1,0 +1,153 @@
+"""Context objects: how one carries its transactions, and how a function's argument is found to be one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
+
+from dbkit.ambient import CURRENT
+from dbkit.engines.connection import TrackedConnection
+from dbkit.exceptions import InvalidContext, InvalidDecoration, NoTransaction
+from dbkit.transaction.scope import Scope, nearest
+
+C = TypeVar("C", bound=type)
+
+_ATTRIBUTE = "_dbkit_key"
+
+
+class ContextKey:
+    """What the blocks of one context object have in common.
+
+    A copy of the context takes part in the same transactions; an unpickled one, which may live in another process,
+    starts without any.
+    """
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+
+def key_of(context: Any) -> Any:
+    """Return the key of a context object, made on the first call.
+
+    :raises InvalidContext: the object takes no attributes.
+    """
+    try:
+        return context._dbkit_key
+    except AttributeError:
+        pass
+    key = ContextKey()
+    try:
+        setattr(context, _ATTRIBUTE, key)
+    except (AttributeError, TypeError) as error:
+        raise InvalidContext(
+            f"an object of class {type(context).__name__} takes no attributes, so it can't carry a transaction; pass an "
+            "instance of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, which "
+            "needs no context object"
+        ) from error
+    return key
+
+
+def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Return what finds the key of the context among the arguments of a call: the first one, or that after ``self``.
+
+    :raises InvalidDecoration: the function has no parameter for it.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    index = 1 if positional and positional[0].name in ("self", "cls") else 0
+    name = positional[index].name if index < len(positional) else None
+    if name is None and not takes_any:
+        raise InvalidDecoration(
+            f"{getattr(function, '__qualname__', function)} has no parameter for the context object, which comes first "
+            "(after self or cls); add one, or use dbkit.Database, which needs none"
+        )
+
+    def find_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            context = args[index]
+        except IndexError:
+            if name is None or name not in kwargs:
+                raise TypeError(
+                    f"{getattr(function, '__qualname__', function)}() was called without its context object, argument "
+                    f"{name or index!r}"
+                ) from None
+            context = kwargs[name]
+        try:
+            return context._dbkit_key
+        except AttributeError:
+            return key_of(context)
+
+    return find_key
+
+
+def scope_of(context: Any, attribute: str) -> Scope:
+    """Return the innermost open block of a context.
+
+    :raises NoTransaction: there is none.
+    """
+    key = getattr(context, _ATTRIBUTE, None)
+    scope = None if key is None else nearest(CURRENT.get(), key)
+    if scope is None:
+        raise NoTransaction(
+            f"No TransactionContext is established for this {type(context).__name__} object within the current thread; "
+            f"the {attribute!r} attribute is unavailable: call it inside a function decorated with a reader or writer, "
+            "or inside `with enginefacade.writer.using(context)`"
+        )
+    return scope
+
+
+def _session(context: Any) -> Session:
+    """The session of the context's innermost block."""
+    return scope_of(context, "session").session
+
+
+def _connection(context: Any) -> TrackedConnection:
+    """The connection of the context's innermost block."""
+    return scope_of(context, "connection").connection
+
+
+def _async_session(context: Any) -> AsyncSession:
+    """The asyncio session of the context's innermost block."""
+    return scope_of(context, "async_session").async_session
+
+
+def _async_connection(context: Any) -> AsyncConnection:
+    """The asyncio connection of the context's innermost block."""
+    return scope_of(context, "async_connection").async_connection
+
+
+def _transaction_ctx(context: Any) -> Scope:
+    """The context's innermost block itself, with ``after_commit`` and ``after_rollback``."""
+    return scope_of(context, "transaction_ctx")
+
+
+_PROPERTIES: dict[str, Callable[[Any], Any]] = {
+    "session": _session,
+    "connection": _connection,
+    "async_session": _async_session,
+    "async_connection": _async_connection,
+    "transaction_ctx": _transaction_ctx,
+}
+
+
+def transaction_context_provider(cls: C) -> C:
+    """Give a class of context objects the attributes ``session``, ``connection`` and so on.
+
+    They are those of the innermost open block, and an error that says how to open one outside of any.
+    """
+    for name, read in _PROPERTIES.items():
+        setattr(cls, name, property(read, doc=read.__doc__))
+    return cls

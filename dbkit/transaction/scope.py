@@ -1,0 +1,226 @@
+"""An entered block: where it stands in the chain, what it hands out, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import get_ident
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
+
+from dbkit.ambient import Frame
+from dbkit.engines.connection import TrackedConnection
+from dbkit.exceptions import HandleNotRequested
+from dbkit.spec import Colour, Handle, Mode, TransactionSpec
+from dbkit.transaction.entry import Enclosing, Entry, decide
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.greenlets import in_greenlet
+from dbkit.transaction.hooks import Hook, Hooks
+from dbkit.transaction.transaction import Transaction
+
+
+class Scope(Frame):
+    """A block between its entry and its end.
+
+    The outermost block of a transaction is its root; the others refer to it. The transaction itself is made when the
+    code in the block first asks for a session or connection.
+
+    :param root: the outermost block, or None for one that is outermost itself.
+    """
+
+    __slots__ = ("_mark", "_nested", "_reads_in_writer", "colour", "reading", "root", "spec", "transaction")
+
+    def __init__(
+        self,
+        key: Any,
+        source: Factory,
+        owner: Any,
+        outer: Any,
+        spec: TransactionSpec,
+        colour: Colour,
+        root: Scope | None = None,
+    ) -> None:
+        self.key = key
+        self.source = source
+        self.owner = owner
+        self.outer = outer
+        self.is_open = True
+        self.spec = spec
+        self.colour = colour
+        self.root = self if root is None else root
+        self.transaction: Transaction | None = None
+        self.reading = 0
+        self._nested: Any = None
+
+    # -- handles ------------------------------------------------------------------------------------------------------
+
+    def physical(self) -> Transaction:
+        """Return the transaction, made on the first call."""
+        root = self.root
+        transaction = root.transaction
+        if transaction is None:
+            transaction = root.transaction = Transaction(root.source, root.spec, root.owner, root.colour)
+            transaction.reading = root.reading > 0
+        return transaction
+
+    @property
+    def session(self) -> Session:
+        """The block's session.
+
+        :raises HandleNotRequested: the block asked for a connection, or runs in asyncio.
+        """
+        self._offers(Handle.SESSION, Colour.BLOCKING)
+        return self._session()
+
+    def _session(self) -> Session:
+        transaction = self.physical()
+        session = transaction.session
+        return transaction.open_session() if session is None else session
+
+    @property
+    def connection(self) -> TrackedConnection:
+        """The block's connection; raises what :attr:`session` does."""
+        self._offers(Handle.CONNECTION, Colour.BLOCKING)
+        return self.physical().connect()
+
+    @property
+    def async_session(self) -> AsyncSession:
+        """The block's asyncio session; raises what :attr:`session` does."""
+        self._offers(Handle.SESSION, Colour.ASYNCIO)
+        return self.physical().open_async_session()
+
+    @property
+    def async_connection(self) -> AsyncConnection:
+        """The block's asyncio connection; raises what :attr:`session` does."""
+        self._offers(Handle.CONNECTION, Colour.ASYNCIO)
+        return self.physical().open_async_connection()
+
+    def handle(self) -> Any:
+        """Return what a ``with`` statement binds: a session or a connection, in the block's colour."""
+        if self.spec.handle is Handle.SESSION:
+            return self.session if self.colour is Colour.BLOCKING else self.async_session
+        return self.connection if self.colour is Colour.BLOCKING else self.async_connection
+
+    def _offers(self, handle: Handle, colour: Colour) -> None:
+        if self.colour is not colour and not (self.colour is Colour.ASYNCIO and in_greenlet()):
+            prefix = "async_" if self.colour is Colour.ASYNCIO else ""
+            raise HandleNotRequested(
+                f"the open block is {self.colour.value}; its {handle.value} is {prefix + handle.value!r}"
+            )
+        scope = self
+        while scope.spec.handle is not handle:
+            if scope.root is scope:
+                raise HandleNotRequested(
+                    f"The '{handle.value}' context attribute was requested but it has not been established for this "
+                    f"context: the block is opened for a {scope.spec.handle.value}; "
+                    + ("use .connection" if handle is Handle.CONNECTION else "leave .connection out")
+                )
+            scope = scope._joined()
+
+    def _joined(self) -> Scope:
+        """Return the block that this one has joined."""
+        frame = self.outer
+        while frame.root is not self.root or not frame.is_open:
+            frame = frame.outer
+        joined: Scope = frame
+        return joined
+
+    # -- hooks --------------------------------------------------------------------------------------------------------
+
+    def after_commit(self, hook: Hook) -> None:
+        """Run a function once, when the outermost block is known to be committed; in asyncio it may be a coroutine's.
+
+        A hook registered behind a savepoint that is rolled back does not run.
+        """
+        self._hooks().after_commit(hook)
+
+    def after_rollback(self, hook: Hook) -> None:
+        """Run a function once, when the outermost block is known to be rolled back."""
+        self._hooks().after_rollback(hook)
+
+    def _hooks(self) -> Hooks:
+        transaction = self.physical()
+        if transaction.hooks is None:
+            transaction.hooks = Hooks()
+        return transaction.hooks
+
+    # -- a block inside another: what its entry and its end do to the transaction --------------------------------------
+
+    def enter_joined(self, entry: Entry) -> None:
+        """Open the savepoint if the block wants one; start refusing writes if it is a reader in a writer."""
+        if entry is Entry.SAVEPOINT:
+            session = self._session()
+            self._mark = self._hooks().mark()
+            self._nested = session.begin_nested()
+            self._nested.__enter__()
+        root = self.root
+        self._reads_in_writer = self.spec.mode is not Mode.WRITER and root.spec.mode is Mode.WRITER
+        if self._reads_in_writer:
+            root.reading += 1
+            if root.transaction is not None:
+                root.transaction.begin_reading()
+
+    def leave_joined(self, error: BaseException | None) -> None:
+        """Undo what the entry did; with an error, roll back to the savepoint."""
+        try:
+            if self._reads_in_writer:
+                self._end_reading(error)
+        except BaseException as unread:
+            self._leave_savepoint(unread if error is None else error)
+            raise
+        self._leave_savepoint(error)
+
+    def _end_reading(self, error: BaseException | None) -> None:
+        root = self.root
+        root.reading -= 1
+        if root.reading or root.transaction is None:
+            return
+        try:
+            root.transaction.end_reading()
+        except BaseException:
+            if error is None:
+                raise
+
+    def _leave_savepoint(self, error: BaseException | None) -> None:
+        nested = self._nested
+        if nested is None:
+            return
+        self._nested = None
+        if error is not None:
+            self._hooks().forget_since(self._mark)
+        nested.__exit__(None if error is None else type(error), error, None if error is None else error.__traceback__)
+
+
+def find(frame: Any, key: Any, source: Any) -> Scope | None:
+    """Return the nearest open block of this key and source, from a frame outwards."""
+    while frame is not None:
+        if frame.key is key and frame.source is source and frame.is_open:
+            found: Scope = frame
+            return found
+        frame = frame.outer
+    return None
+
+
+def nearest(frame: Any, key: Any) -> Scope | None:
+    """Return the nearest open block of this key, whatever its source, from a frame outwards."""
+    while frame is not None:
+        if frame.key is key and frame.is_open:
+            found: Scope = frame
+            return found
+        frame = frame.outer
+    return None
+
+
+def entering(spec: TransactionSpec, outer: Scope | None, colour: Colour) -> tuple[Entry, Any, Colour]:
+    """Decide how a block enters; return the decision, its owner and its colour.
+
+    A blocking block that is called through ``run_sync`` inside an asyncio block is part of that task.
+    """
+    if outer is not None and colour is Colour.BLOCKING and outer.colour is Colour.ASYNCIO and in_greenlet():
+        colour = Colour.ASYNCIO
+    me = get_ident() if colour is Colour.BLOCKING else asyncio.current_task()
+    enclosing = None
+    if outer is not None:
+        enclosing = Enclosing(outer.spec.mode, outer.owner, outer.colour, outer.root.spec.isolation)
+    return decide(spec, enclosing, me, colour), me, colour

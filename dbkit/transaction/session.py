@@ -1,0 +1,79 @@
+"""The Session of a block: an ordinary SQLAlchemy Session that leaves the transaction to the block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from dbkit.engines.connection import TrackedConnection
+from dbkit.exceptions import DBReadOnly, TransactionManaged
+
+
+class BlockSession(Session):
+    """A Session that finds its connection when the first statement needs one.
+
+    :param connect: returns the connection of the block's transaction.
+    """
+
+    may_write = True
+    """False while a reader block uses it."""
+
+    def __init__(self, connect: Callable[[], TrackedConnection], expire_on_commit: bool = False, **kw: Any) -> None:
+        # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
+        super().__init__(expire_on_commit=expire_on_commit, join_transaction_mode="control_fully", **kw)
+        self._connect = connect
+
+    def get_bind(self, *args: Any, **kw: Any) -> TrackedConnection:
+        """Return the connection of the block."""
+        return self._connect()
+
+    def begin(self, nested: bool = False) -> Any:
+        """Open a savepoint if ``nested``; the transaction itself is the block's."""
+        if nested:
+            return super().begin(nested=True)
+        _refuse("begin()", "it has begun: use the session, or session.begin_nested() for a savepoint")
+
+    def commit(self) -> None:
+        """Refused: the block commits when it ends without an error."""
+        _refuse("commit()", "let the block end; what must be stored by itself belongs into an .independent block")
+
+    def rollback(self) -> None:
+        """Refused: the block rolls back when it ends with an error."""
+        _refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
+
+    def close(self) -> None:
+        """Refused: the block closes its session."""
+        _refuse("close()", "let the block end, or use session.expunge_all() to forget the loaded objects")
+
+    def reset(self) -> None:
+        """Refused: the block closes its session."""
+        _refuse("reset()", "let the block end, or use session.expunge_all() to forget the loaded objects")
+
+    def end_with_commit(self) -> None:
+        """Flush and commit, for the block."""
+        super().commit()
+
+    def end_with_rollback(self) -> None:
+        """Roll back, for the block."""
+        super().rollback()
+
+    def let_go(self) -> None:
+        """Detach the objects and release what the session holds, for the block."""
+        super().close()
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise TransactionManaged(f"session.{what} inside a block, whose transaction is the block's own; {instead}")
+
+
+@event.listens_for(BlockSession, "before_flush")
+def _refuse_flush(session: BlockSession, context: object, instances: object) -> None:
+    if not session.may_write:
+        changed = [*session.new, *session.dirty, *session.deleted]
+        names = ", ".join(sorted({type(each).__name__ for each in changed}))
+        raise DBReadOnly(
+            message=f"a reader block has changed {names or 'objects'}; a reader reads only: make the function a writer"
+        )

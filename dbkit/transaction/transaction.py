@@ -1,0 +1,225 @@
+"""One physical transaction: its connection, its session and its end."""
+
+from __future__ import annotations
+
+import logging
+from _thread import get_ident
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from dbkit.backends.base import Role, SessionFacts
+from dbkit.engines.connection import FACTS, TrackedConnection, Watch
+from dbkit.engines.translate import without_connection
+from dbkit.exceptions import CommitUnknown, DBError, DBReadOnly, NoTransaction
+from dbkit.spec import Colour, Mode, TransactionSpec
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.hooks import Hooks
+from dbkit.transaction.session import BlockSession
+from dbkit.transaction.state import State, moved
+
+LOG = logging.getLogger(__name__)
+
+
+class Transaction:
+    """A transaction from its first use to its end.
+
+    It is written for blocking code; asyncio runs the parts that reach the database inside SQLAlchemy's greenlet.
+
+    :param factory: gives the engines.
+    :param owner: the thread's ident or the asyncio task it serves.
+    """
+
+    __slots__ = (
+        "_async_connection", "_async_session", "_factory", "_gated", "colour", "connection", "hooks", "owner", "reading",
+        "role", "session", "spec", "state",
+    )  # fmt: skip
+
+    def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
+        self._factory = factory
+        self.spec = spec
+        self.owner = owner
+        self.colour = colour
+        self.role = Role.WRITER if spec.mode is Mode.WRITER else Role.READER
+        self.state = State.NEW
+        self.connection: TrackedConnection | None = None
+        self.session: BlockSession | None = None
+        self.hooks: Hooks | None = None
+        self.reading = False
+        """A reader block uses it now, and it is a writer's."""
+        self._gated = False
+        self._async_session: AsyncSession | None = None
+        self._async_connection: AsyncConnection | None = None
+
+    # -- handles: none of them reaches the database before a statement does ------------------------------------------
+
+    def connect(self) -> TrackedConnection:
+        """Return the connection, on which a statement can be executed.
+
+        :raises TransactionDoomed: nothing can be executed any more.
+        :raises NoTransaction: the block has ended.
+        """
+        connection = self.connection
+        if connection is None:
+            return self._make_connection()
+        if connection.doom is not None:
+            raise connection.doomed()
+        return connection
+
+    def open_session(self) -> BlockSession:
+        """Return the session, made on the first call."""
+        session = self.session
+        if session is None:
+            settings = self._factory.settings
+            session = self.session = BlockSession(self.connect, settings.expire_on_commit)
+            if self.reading:
+                session.may_write = False
+        return session
+
+    def open_async_session(self) -> AsyncSession:
+        """Return the asyncio face of the session."""
+        face = self._async_session
+        if face is None:
+            session = self.open_session()
+            face = self._async_session = AsyncSession(sync_session_class=lambda **kw: session)  # type: ignore[call-overload]
+        return face
+
+    def open_async_connection(self) -> AsyncConnection:
+        """Return the asyncio face of the connection."""
+        face = self._async_connection
+        if face is None:
+            connection = self.connection or self._make_connection()
+            engine = self._factory.engines(Colour.ASYNCIO).async_of(self.role)
+            face = self._async_connection = AsyncConnection(engine, connection)
+        return face
+
+    def _make_connection(self) -> TrackedConnection:
+        if self.state is not State.NEW:
+            raise NoTransaction("the block has ended without a connection; open another one")
+        engines = self._factory.engines(self.colour)
+        connection = TrackedConnection(engines.of(self.role), engines.backend, self._checkout)
+        connection.isolation = self.spec.isolation
+        if self.reading:
+            connection.watch |= Watch.READING
+        self.connection = connection
+        self.state = State.ACTIVE
+        return connection
+
+    def _checkout(self) -> tuple[Any, SessionFacts | None]:
+        factory = self._factory
+        engines = factory.engines(self.colour)
+        engine = engines.of(self.role)
+        if factory.gate is not None and self.role in factory.gated_roles:
+            self._pass_gate()
+        try:
+            fairy = engine.raw_connection() if factory.reached else factory.reach(engine, self.colour)
+        except BaseException as error:
+            self._leave_gate()
+            typed = without_connection(engines.backend, error)
+            if typed is None or typed is error:
+                raise
+            raise typed from error
+        return fairy, fairy.info.get(FACTS)
+
+    def _pass_gate(self) -> None:
+        gate = self._factory.gate
+        assert gate is not None
+        if self.colour is Colour.BLOCKING:
+            gate.acquire(self.owner, get_ident())
+        else:
+            gate.acquire_in_task(self.owner, get_ident())
+        self._gated = True
+
+    def _leave_gate(self) -> None:
+        if self._gated:
+            self._gated = False
+            assert self._factory.gate is not None
+            self._factory.gate.release(self.owner)
+
+    # -- what a reader block inside a writer's transaction changes ----------------------------------------------------
+
+    def begin_reading(self) -> None:
+        """Refuse writes until :meth:`end_reading`; what the writer has pending is flushed first."""
+        session = self.session
+        if session is not None:
+            if session.autoflush and session.may_write:
+                session.flush()
+            session.may_write = False
+        self.reading = True
+        if self.connection is not None:
+            self.connection.watch |= Watch.READING
+
+    def end_reading(self) -> None:
+        """Allow writes again.
+
+        :raises DBReadOnly: the reader has left changed objects in the session.
+        """
+        self.reading = False
+        if self.connection is not None:
+            self.connection.watch &= ~Watch.READING
+        session = self.session
+        if session is None:
+            return
+        session.may_write = True
+        if session.new or session.deleted or any(session.is_modified(each) for each in session.dirty):
+            error = DBReadOnly(
+                message="a reader block has left changed objects in the session; make the function a writer"
+            )
+            if self.connection is not None:
+                self.connection.condemn(error)
+            raise error
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Commit; return only if the server has committed all of it.
+
+        :raises TransactionDoomed: an earlier error had lost the transaction.
+        :raises CommitUnknown: the reply to COMMIT was lost.
+        :raises DBError: COMMIT or the flush before it failed; all is rolled back.
+        """
+        session = self.session
+        try:
+            if self.connection is not None and self.connection.doom is not None:
+                raise self.connection.doomed()
+            if session is not None:
+                session.end_with_commit()
+            if self.connection is not None:
+                self.connection.end_with_commit()
+        except BaseException as error:
+            self._discard(State.UNKNOWN if isinstance(error, CommitUnknown) else State.ROLLED_BACK)
+            raise
+        self.state = moved(self.state, State.COMMITTED)
+        self._release()
+
+    def rollback(self) -> None:
+        """Roll back. An error on the way is logged, not raised: it would hide the one that made this necessary."""
+        self._discard(State.ROLLED_BACK)
+
+    def _discard(self, state: State) -> None:
+        connection = self.connection
+        try:
+            if connection is not None and connection.is_taken:
+                if self.session is not None:
+                    self.session.end_with_rollback()
+                connection.end_with_rollback()
+                if state is State.UNKNOWN and not connection.invalidated:
+                    connection.invalidate()  # a driver that lost the reply may not have noticed that it lost the peer
+        except (DBError, SQLAlchemyError) as error:
+            LOG.debug("ROLLBACK failed, the connection is dropped: %s", error)
+            assert connection is not None
+            connection.drop()
+        finally:
+            self.state = moved(self.state, state)
+            self._release()
+
+    def _release(self) -> None:
+        try:
+            if self.session is not None:
+                self.session.let_go()
+            if self.connection is not None:
+                self.connection.give_back()
+        finally:
+            self._leave_gate()
+            self.state = moved(self.state, State.CLOSED)
