@@ -21,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from dbkit.ambient import CURRENT
-from dbkit.backends.base import Role
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.settings import EngineSettings
@@ -103,7 +102,10 @@ class Database(Databased):
 
         :raises NoTransaction: there is none.
         """
-        scope = nearest(CURRENT.get(), self._root.factory)
+        scope: Scope | None = CURRENT.get()
+        factory = self._root.factory
+        if scope is not None and (scope.key is not factory or not scope.is_open):
+            scope = nearest(scope.outer, factory)
         if scope is None:
             raise NoTransaction(
                 "no block of this database is open here; call this inside a function decorated with db.reader or "
@@ -149,12 +151,14 @@ class Database(Databased):
     @property
     def engine(self) -> Engine:
         """The blocking engine of writers, for what blocks do not serve, such as creating tables."""
-        return self.factory.engines(Colour.BLOCKING).of(Role.WRITER)
+        return self.factory.lane(True, Colour.BLOCKING).engine
 
     @property
     def async_engine(self) -> AsyncEngine:
         """The running event loop's engine of writers."""
-        return self.factory.engines(Colour.ASYNCIO).async_of(Role.WRITER)
+        engine = self.factory.lane(True, Colour.ASYNCIO).async_engine
+        assert engine is not None
+        return engine
 
     def dispose(self) -> None:
         """Close the idle blocking connections; those in use are closed when they come back."""

@@ -95,6 +95,9 @@ class Backend(Protocol):
     ends_only_when_told: bool
     """No statement but COMMIT and ROLLBACK ends a transaction; False where DDL commits it."""
 
+    keeps_facts: bool
+    """:meth:`open_session` returns something worth remembering."""
+
     def vet(self, url: URL) -> URL:
         """Return the URL completed with what the product needs, the same for both colours.
 

@@ -8,10 +8,9 @@ SQLAlchemy that is installed.
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from sqlalchemy.engine import Connection, Engine
 
@@ -25,10 +24,12 @@ FACTS = "dbkit.facts"
 _NO_FACTS = SessionFacts()
 
 
-class Watch(enum.IntFlag):
-    """Why each statement must be looked at before it is sent; usually there is no reason."""
+class Watch:
+    """Why each statement must be looked at before it is sent, as bits; usually there is no reason.
 
-    NONE = 0
+    Plain integers: an enum's operators would cost more than the statement's own bookkeeping.
+    """
+
     DOOMED = 1
     READING = 2
     """A reader block runs inside a writer's transaction."""
@@ -57,7 +58,9 @@ class TrackedConnection(Connection):
     def __init__(
         self, engine: Engine, backend: Backend, checkout: Callable[[], tuple[Any, SessionFacts | None]]
     ) -> None:
-        super().__init__(engine, cast(Any, _NOT_TAKEN))
+        # with no listener on the engine or the class, SQLAlchemy need not join the two; it looks at this flag
+        has_events = None if engine._has_events or Connection._has_events else False
+        super().__init__(engine, _NOT_TAKEN, has_events)  # type: ignore[arg-type]
         self._dbapi_connection = None
         self.backend = backend
         self.facts = _NO_FACTS
@@ -160,7 +163,7 @@ class TrackedConnection(Connection):
             return self._dbapi_connection
         if self.doom is not None:
             raise self.doomed()
-        return cast(Any, super())._revalidate_connection()
+        return super()._revalidate_connection()
 
     def _open_transaction(self) -> None:
         """Let an autocommitting reader's next statement open a READ ONLY transaction."""
@@ -177,7 +180,7 @@ class TrackedConnection(Connection):
                 self._restore = self.backend.isolate(self.driver_level, self.dialect, self.isolation)
             except BaseException as error:
                 self._handle_dbapi_exception(error, None, None, None, None)
-        cast(Any, super())._begin_impl(transaction)
+        super()._begin_impl(transaction)
 
     # -- what errors do ---------------------------------------------------------------------------------------------
 
@@ -214,14 +217,14 @@ class TrackedConnection(Connection):
         doom = self.doom
         if doom is not None and doom.outcome is not Outcome.ABORTED:
             return  # the server has forgotten the savepoint; asking for it would hide the error that did that
-        cast(Any, super())._rollback_to_savepoint_impl(name)
+        super()._rollback_to_savepoint_impl(name)
         self.doom = None
         self.watch &= ~Watch.DOOMED
 
     def _release_savepoint_impl(self, name: str) -> None:
         if self.doom is not None:
             raise self.doomed()
-        cast(Any, super())._release_savepoint_impl(name)
+        super()._release_savepoint_impl(name)
 
     # -- ending -------------------------------------------------------------------------------------------------------
 
@@ -233,9 +236,11 @@ class TrackedConnection(Connection):
         if self.erred:
             self._verify(self.backend.ask_standing(self.driver_level, self.dialect.driver))
         elif self.used:
-            self._verify(self.backend.standing(self.driver_level, self.dialect.driver))
+            standing = self.backend.standing(self._dbapi_connection.dbapi_connection, self.dialect.driver)  # type: ignore[union-attr]
+            if standing is not Standing.OPEN:
+                self._verify(standing)
         self.committing = True
-        cast(Any, super())._commit_impl()
+        super()._commit_impl()
         self.committing = False
 
     def _rollback_impl(self) -> None:
@@ -243,7 +248,7 @@ class TrackedConnection(Connection):
             return
         if not self._ending and self.doom is None:
             self.condemn(self._last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
-        cast(Any, super())._rollback_impl()
+        super()._rollback_impl()
 
     def _verify(self, standing: Standing) -> None:
         """Make sure that COMMIT would store the transaction.
@@ -290,7 +295,7 @@ class TrackedConnection(Connection):
                 super().close()
             else:
                 self._dbapi_connection = None
-                cast(Any, fairy)._close_special(transaction_reset=True)
+                fairy._close_special(transaction_reset=True)  # type: ignore[attr-defined]
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

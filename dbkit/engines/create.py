@@ -16,6 +16,7 @@ from dbkit.backends.base import Backend, Role, SessionFacts
 from dbkit.clock import Clock
 from dbkit.engines import translate
 from dbkit.engines.connection import FACTS
+from dbkit.engines.gate import Gate, gate_for
 from dbkit.engines.listeners import credentials, fork, trace
 from dbkit.engines.pool import AsyncBoundedPool, AsyncCapacity, BoundedPool, Capacity
 from dbkit.engines.settings import EngineSettings
@@ -26,38 +27,34 @@ DEFAULT_POOL_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
-    """The engines of one database in one colour; writers and readers share one limit of connections.
+class Lane:
+    """The engine of one role.
 
-    :ivar writer: the engine of writers; for asyncio the ``sync_engine``.
-    :ivar reader: the engine of readers, whose connections cannot write.
+    :param engine: for asyncio the ``sync_engine``.
+    :param gate: what a block of this role must pass before it takes a connection.
     """
 
     backend: Backend
-    colour: Colour
-    writer: Engine
-    reader: Engine
-    capacity: Capacity
-    writer_async: AsyncEngine | None = None
-    reader_async: AsyncEngine | None = None
+    role: Role
+    engine: Engine
+    async_engine: AsyncEngine | None
+    gate: Gate | None
 
-    def of(self, role: Role) -> Engine:
-        """Return the engine of a role."""
-        return self.writer if role is Role.WRITER else self.reader
 
-    def async_of(self, role: Role) -> AsyncEngine:
-        """Return the asyncio engine of a role."""
-        engine = self.writer_async if role is Role.WRITER else self.reader_async
-        assert engine is not None
-        return engine
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one database in one colour; writers and readers share one limit of connections."""
+
+    writer: Lane
+    reader: Lane
 
     def dispose(self) -> None:
         """Close the idle connections; those in use are closed when they come back.
 
         For asyncio, call it inside SQLAlchemy's greenlet.
         """
-        self.writer.dispose()
-        self.reader.dispose()
+        self.writer.engine.dispose()
+        self.reader.engine.dispose()
 
 
 def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour: Colour, clock: Clock) -> Engines:
@@ -67,13 +64,19 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
     :raises InvalidURL: SQLAlchemy cannot make an engine of it.
     """
     capacity = _capacity(settings, backend, url, colour)
-    writer, writer_async = _create(settings, backend, url, colour, Role.WRITER, capacity, clock, None)
-    shared = writer.pool if backend.one_connection(url) else None
-    reader, reader_async = _create(settings, backend, url, colour, Role.READER, capacity, clock, shared)
+    gated = backend.gate(settings.connection)
+    gate = None if gated is None else gate_for(gated[0], capacity.timeout_s)
+    lanes: dict[Role, Lane] = {}
+    for role in (Role.WRITER, Role.READER):
+        shared = lanes[Role.WRITER].engine.pool if lanes and backend.one_connection(url) else None
+        engine, async_engine = _create(settings, backend, url, colour, role, capacity, clock, shared)
+        lanes[role] = Lane(
+            backend, role, engine, async_engine, gate if gated is not None and role in gated[1] else None
+        )
     for hook in settings.on_engine_create:
-        hook(writer)
-        hook(reader)
-    return Engines(backend, colour, writer, reader, capacity, writer_async, reader_async)
+        for lane in lanes.values():
+            hook(lane.engine)
+    return Engines(lanes[Role.WRITER], lanes[Role.READER])
 
 
 def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colour) -> Capacity:

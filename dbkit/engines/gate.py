@@ -58,23 +58,23 @@ class Gate:
         self._holder: Any = None
         self._holder_thread = 0
 
-    def acquire(self, owner: Any, thread: int) -> None:
-        """Take the gate in a thread, waiting for one's turn.
+    def acquire(self, thread: int) -> None:
+        """Take the gate for a thread, which is its owner then, waiting for one's turn.
 
         :raises ModeConflict: the wait could never end.
         :raises DBLockTimeout: the turn did not come in time.
         """
         with self._lock:
             if self._holder is None:
-                self._holder, self._holder_thread = owner, thread
+                self._holder = self._holder_thread = thread
                 return
-            self._refuse_endless(owner)
+            self._refuse_endless(thread)
             if self._holder_thread == thread or any(place.thread == thread for place in self._line):
                 raise ModeConflict(
                     f"a blocking block waits for {self._subject}, which an asyncio block of the same thread holds, so "
                     "neither could go on; run the blocking one in a thread (asyncio.to_thread)"
                 )
-            place = _Place(owner, thread, threading.Event())
+            place = _Place(thread, thread, threading.Event())
             self._line.append(place)
         assert isinstance(place.turn, threading.Event)
         granted = False

@@ -13,11 +13,10 @@ from oslo_config import cfg
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.util import await_only
 
-from dbkit.backends.base import Backend, Role
+from dbkit.backends.base import Backend
 from dbkit.backends.registry import backend_for
 from dbkit.clock import SYSTEM_CLOCK, Clock
-from dbkit.engines.create import Engines, create_engines
-from dbkit.engines.gate import Gate, gate_for
+from dbkit.engines.create import Engines, Lane, create_engines
 from dbkit.engines.probe import probing
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.settings_values import setting_named
@@ -25,8 +24,6 @@ from dbkit.engines.translate import without_connection
 from dbkit.exceptions import AlreadyStartedError
 from dbkit.plan import drive
 from dbkit.spec import Colour
-
-DEFAULT_GATE_TIMEOUT_S = 30.0
 
 
 class Factory:
@@ -58,8 +55,6 @@ class Factory:
         self._backend: Backend | None = None
         self._blocking: Engines | None = None
         self._asyncio: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engines] = weakref.WeakKeyDictionary()
-        self.gate: Gate | None = None
-        self.gated_roles: frozenset[Role] = frozenset()
         self.reached = False
         """A connection was made once."""
 
@@ -111,16 +106,8 @@ class Factory:
                 )
                 backend = backend_for(settings.connection.get_backend_name())
                 self._backend = backend
-                self._set_gate(backend, settings)
                 self._settings = settings
             return self._settings
-
-    def _set_gate(self, backend: Backend, settings: EngineSettings) -> None:
-        gated = backend.gate(settings.connection)
-        if gated is not None:
-            name, self.gated_roles = gated
-            timeout_s = DEFAULT_GATE_TIMEOUT_S if settings.pool_timeout is None else float(settings.pool_timeout)
-            self.gate = gate_for(name, timeout_s)
 
     @property
     def backend(self) -> Backend:
@@ -159,6 +146,11 @@ class Factory:
         url = self.settings.url_for(colour)
         assert url is not None
         return create_engines(self.settings, self.backend, url, colour, self._clock)
+
+    def lane(self, writes: bool, colour: Colour) -> Lane:
+        """Return the engine for writers or readers of a colour; raises what :meth:`engines` does."""
+        engines = (colour is Colour.BLOCKING and self._blocking) or self.engines(colour)
+        return engines.writer if writes else engines.reader
 
     def reach(self, engine: Engine, colour: Colour) -> Any:
         """Make the first connection, trying for as long as the settings say; return it.
@@ -210,7 +202,7 @@ class Factory:
             old = self._blocking
             self._settings = self._backend = self._blocking = None
             self._asyncio.clear()
-            self.gate, self.gated_roles, self.reached = None, frozenset(), False
+            self.reached = False
         self._start()
         return partial(_dispose, old)
 

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, Self, TypeVar
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dbkit.backends.base import Role
 from dbkit.exceptions import ModeConflict
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
@@ -165,12 +164,10 @@ class ContextManager(Modifiers, Databased):
 
     def get_engine(self) -> Engine:
         """Return the blocking engine with which this manager's blocks work."""
-        return self.factory.engines(Colour.BLOCKING).of(_role(self.spec))
+        return self.factory.lane(self.spec.mode is Mode.WRITER, Colour.BLOCKING).engine
 
     def get_async_engine(self) -> AsyncEngine:
         """Return the running event loop's engine with which this manager's blocks work."""
-        return self.factory.engines(Colour.ASYNCIO).async_of(_role(self.spec))
-
-
-def _role(spec: TransactionSpec) -> Role:
-    return Role.WRITER if spec.mode is Mode.WRITER else Role.READER
+        engine = self.factory.lane(self.spec.mode is Mode.WRITER, Colour.ASYNCIO).async_engine
+        assert engine is not None
+        return engine

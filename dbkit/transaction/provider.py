@@ -98,8 +98,13 @@ def scope_of(context: Any, attribute: str) -> Scope:
 
     :raises NoTransaction: there is none.
     """
-    key = getattr(context, _ATTRIBUTE, None)
-    scope = None if key is None else nearest(CURRENT.get(), key)
+    try:
+        key = context._dbkit_key
+    except AttributeError:
+        key = None
+    scope: Scope | None = CURRENT.get()
+    if scope is not None and (scope.key is not key or not scope.is_open):
+        scope = nearest(scope.outer, key)
     if scope is None:
         raise NoTransaction(
             f"No TransactionContext is established for this {type(context).__name__} object within the current thread; "

@@ -70,8 +70,10 @@ class Scope(Frame):
 
         :raises HandleNotRequested: the block asked for a connection, or runs in asyncio.
         """
-        self._offers(Handle.SESSION, Colour.BLOCKING)
-        return self._session()
+        if self.colour is not Colour.BLOCKING or self.spec.handle is not Handle.SESSION:
+            self._offers(Handle.SESSION, Colour.BLOCKING)
+        transaction = self.root.transaction or self.physical()
+        return transaction.session or transaction.open_session()
 
     def _session(self) -> Session:
         transaction = self.physical()

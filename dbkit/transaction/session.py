@@ -53,8 +53,15 @@ class BlockSession(Session):
         _refuse("reset()", "let the block end, or use session.expunge_all() to forget the loaded objects")
 
     def end_with_commit(self) -> None:
-        """Flush and commit, for the block."""
-        super().commit()
+        """Flush, for the block, which then commits the connection.
+
+        A Session's own commit costs as much as a statement. It is called only if someone listens to it.
+        """
+        listeners = self.dispatch
+        if listeners.before_commit or listeners.after_commit:
+            super().commit()
+        else:
+            self.flush()
 
     def end_with_rollback(self) -> None:
         """Roll back, for the block."""

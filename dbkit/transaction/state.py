@@ -19,15 +19,21 @@ class State(enum.Enum):
     CLOSED = "closed"
     """The connection is back in its pool."""
 
+    next: tuple[State, ...]
+    """The states that it can go to, see :data:`MOVES`."""
 
-MOVES: dict[State, frozenset[State]] = {
-    State.NEW: frozenset({State.ACTIVE, State.COMMITTED, State.ROLLED_BACK}),
-    State.ACTIVE: frozenset({State.COMMITTED, State.ROLLED_BACK, State.UNKNOWN}),
-    State.COMMITTED: frozenset({State.CLOSED}),
-    State.ROLLED_BACK: frozenset({State.CLOSED}),
-    State.UNKNOWN: frozenset({State.CLOSED}),
-    State.CLOSED: frozenset(),
+
+#: The legal moves.
+MOVES: dict[State, tuple[State, ...]] = {
+    State.NEW: (State.ACTIVE, State.COMMITTED, State.ROLLED_BACK),
+    State.ACTIVE: (State.COMMITTED, State.ROLLED_BACK, State.UNKNOWN),
+    State.COMMITTED: (State.CLOSED,),
+    State.ROLLED_BACK: (State.CLOSED,),
+    State.UNKNOWN: (State.CLOSED,),
+    State.CLOSED: (),
 }
+for _state, _next in MOVES.items():
+    _state.next = _next  # read at every move; hashing an enum's member for a dict costs two calls
 
 
 class IllegalMove(AssertionError):
@@ -39,6 +45,6 @@ def moved(old: State, new: State) -> State:
 
     :raises IllegalMove: it is not.
     """
-    if new not in MOVES[old]:
+    if new not in old.next:
         raise IllegalMove(f"a transaction cannot go from {old.value!r} to {new.value!r}")
     return new

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from dbkit.backends.base import Role, SessionFacts
+from dbkit.backends.base import SessionFacts
 from dbkit.engines.connection import FACTS, TrackedConnection, Watch
+from dbkit.engines.gate import Gate
 from dbkit.engines.translate import without_connection
 from dbkit.exceptions import CommitUnknown, DBError, DBReadOnly, NoTransaction
 from dbkit.spec import Colour, Mode, TransactionSpec
@@ -32,8 +33,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_async_connection", "_async_session", "_factory", "_gated", "colour", "connection", "hooks", "owner", "reading",
-        "role", "session", "spec", "state",
+        "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner", "reading",
+        "session", "spec", "state",
     )  # fmt: skip
 
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
@@ -41,14 +42,13 @@ class Transaction:
         self.spec = spec
         self.owner = owner
         self.colour = colour
-        self.role = Role.WRITER if spec.mode is Mode.WRITER else Role.READER
         self.state = State.NEW
         self.connection: TrackedConnection | None = None
         self.session: BlockSession | None = None
         self.hooks: Hooks | None = None
         self.reading = False
         """A reader block uses it now, and it is a writer's."""
-        self._gated = False
+        self._gate: Gate | None = None
         self._async_session: AsyncSession | None = None
         self._async_connection: AsyncConnection | None = None
 
@@ -90,52 +90,49 @@ class Transaction:
         face = self._async_connection
         if face is None:
             connection = self.connection or self._make_connection()
-            engine = self._factory.engines(Colour.ASYNCIO).async_of(self.role)
-            face = self._async_connection = AsyncConnection(engine, connection)
+            assert self._lane.async_engine is not None
+            face = self._async_connection = AsyncConnection(self._lane.async_engine, connection)
         return face
 
     def _make_connection(self) -> TrackedConnection:
         if self.state is not State.NEW:
             raise NoTransaction("the block has ended without a connection; open another one")
-        engines = self._factory.engines(self.colour)
-        connection = TrackedConnection(engines.of(self.role), engines.backend, self._checkout)
+        lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
+        connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
         if self.reading:
             connection.watch |= Watch.READING
-        self.connection = connection
         self.state = State.ACTIVE
         return connection
 
     def _checkout(self) -> tuple[Any, SessionFacts | None]:
+        lane = self._lane
+        if lane.gate is not None:
+            self._pass(lane.gate)
         factory = self._factory
-        engines = factory.engines(self.colour)
-        engine = engines.of(self.role)
-        if factory.gate is not None and self.role in factory.gated_roles:
-            self._pass_gate()
         try:
-            fairy = engine.raw_connection() if factory.reached else factory.reach(engine, self.colour)
+            engine = lane.engine
+            fairy = engine.pool.connect() if factory.reached else factory.reach(engine, self.colour)
         except BaseException as error:
             self._leave_gate()
-            typed = without_connection(engines.backend, error)
+            typed = without_connection(lane.backend, error)
             if typed is None or typed is error:
                 raise
             raise typed from error
-        return fairy, fairy.info.get(FACTS)
+        return fairy, fairy.info.get(FACTS) if lane.backend.keeps_facts else None
 
-    def _pass_gate(self) -> None:
-        gate = self._factory.gate
-        assert gate is not None
+    def _pass(self, gate: Gate) -> None:
         if self.colour is Colour.BLOCKING:
-            gate.acquire(self.owner, get_ident())
+            gate.acquire(self.owner)
         else:
             gate.acquire_in_task(self.owner, get_ident())
-        self._gated = True
+        self._gate = gate
 
     def _leave_gate(self) -> None:
-        if self._gated:
-            self._gated = False
-            assert self._factory.gate is not None
-            self._factory.gate.release(self.owner)
+        gate = self._gate
+        if gate is not None:
+            self._gate = None
+            gate.release(self.owner)
 
     # -- what a reader block inside a writer's transaction changes ----------------------------------------------------
 

@@ -23,6 +23,8 @@ class MySQL:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = False
+    standing = staticmethod(session.standing)
+    keeps_facts = True
 
     def vet(self, url: URL) -> URL:
         return session.vet(url)
@@ -48,9 +50,6 @@ class MySQL:
 
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         return session.leave_autocommit(connection)
-
-    def standing(self, connection: Any, driver: str) -> Standing:
-        return session.standing(connection, driver)
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

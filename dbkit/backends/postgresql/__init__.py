@@ -23,6 +23,8 @@ class PostgreSQL:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = True
+    standing = staticmethod(session.standing)
+    keeps_facts = True
 
     def vet(self, url: URL) -> URL:
         return url
@@ -47,9 +49,6 @@ class PostgreSQL:
 
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         return session.leave_autocommit(connection)
-
-    def standing(self, connection: Any, driver: str) -> Standing:
-        return session.standing(connection, driver)
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

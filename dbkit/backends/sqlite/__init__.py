@@ -23,6 +23,8 @@ class SQLite:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = True
+    standing = staticmethod(session.standing)
+    keeps_facts = False
 
     def vet(self, url: URL) -> URL:
         return session.vet(url)
@@ -40,16 +42,13 @@ class SQLite:
         return session.open_session(connection, role, settings)
 
     def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
-        return session.begin(url, role)
+        return session.begin(url, driver, role)
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
         return None
 
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         raise NotImplementedError("SQLite's readers never autocommit")
-
-    def standing(self, connection: Any, driver: str) -> Standing:
-        return session.standing(connection, driver)
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)

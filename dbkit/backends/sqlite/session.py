@@ -90,25 +90,34 @@ def open_session(connection: Any, role: Role, settings: SessionSettings) -> Sess
     return SessionFacts()
 
 
-def begin(url: URL, role: Role) -> Callable[[Any], None]:
+def begin(url: URL, driver: str, role: Role) -> Callable[[Any], None]:
     """Return what opens a transaction.
 
     A writer takes the write lock at once: a transaction that reads first and writes later would fail, whatever the
     timeout, when another one has written in between. A database in memory has one connection for all blocks, so each
     of them says which kind it is.
     """
-    statements = {
-        (False, Role.WRITER): ("BEGIN IMMEDIATE",),
-        (False, Role.READER): ("BEGIN",),
-        (True, Role.WRITER): ("PRAGMA query_only = OFF", "BEGIN IMMEDIATE"),
-        (True, Role.READER): ("PRAGMA query_only = ON", "BEGIN"),
-    }[is_memory(url), role]
+    opening = "BEGIN IMMEDIATE" if role is Role.WRITER else "BEGIN"
+    kind = f"PRAGMA query_only = {'OFF' if role is Role.WRITER else 'ON'}" if is_memory(url) else ""
+    if driver == "aiosqlite":
+        return _with_cursor(kind, opening)
 
+    def begin_transaction(connection: Any) -> None:
+        execute = connection.dbapi_connection.execute
+        if kind:
+            execute(kind)
+        execute(opening)
+
+    return begin_transaction
+
+
+def _with_cursor(kind: str, opening: str) -> Callable[[Any], None]:
     def begin_transaction(connection: Any) -> None:
         cursor = connection.cursor()
         try:
-            for statement in statements:
-                cursor.execute(statement)
+            if kind:
+                cursor.execute(kind)
+            cursor.execute(opening)
         finally:
             cursor.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import itertools
@@ -44,7 +45,7 @@ class Client:
         self._run = run
         self._grace_s = grace_s
         self._lock = threading.Lock()
-        self._connection: socket.socket | None = None
+        self._connection: _Connection | None = None
         self._numbers = itertools.count(1)
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _abandon(itself()))
@@ -62,11 +63,11 @@ class Client:
         with self._lock:
             if self._connection is not None:
                 with contextlib.suppress(_Gone):
-                    return result_of(self._exchange(self._connection, {"do": request, **fields}))
+                    return result_of(self._connection.exchange({"do": request, **fields}))
                 self._drop_connection()
             self._connection = self._connected()
             try:
-                return result_of(self._exchange(self._connection, {"do": request, **fields}))
+                return result_of(self._connection.exchange({"do": request, **fields}))
             except _Gone as gone:
                 self._drop_connection()
                 raise BackendNotAvailable(f"the servers' supervisor ended while it was asked to {request}") from gone
@@ -82,28 +83,14 @@ class Client:
             self._connection = None
 
     def abandon(self) -> None:
-        """Close a forked child's copy of the connection, whose other holder goes on with it."""
+        """Close this process's copy of the connection, in a forked child or at the process's end, without a wait."""
+        self._lock = threading.Lock()  # the old one may be held by a thread that does not exist in this process
         self._drop_connection()
 
-    def _exchange(self, connection: socket.socket, message: Message) -> Message:
-        received = b""
-        try:
-            connection.sendall(encode(message))
-            while not received.endswith(b"\n"):
-                data = connection.recv(_CHUNK)
-                if not data:
-                    raise _Gone("the connection was closed")
-                received += data
-        except TimeoutError as late:
-            raise BackendNotAvailable(f"the servers' supervisor gave no answer in {_ANSWER_BOUND_S:g} s") from late
-        except OSError as broken:
-            raise _Gone(str(broken)) from broken
-        return decode(received)
-
-    def _connected(self) -> socket.socket:
+    def _connected(self) -> _Connection:
         """Return a connection that a supervisor has confirmed, starting one where none is."""
 
-        def look() -> socket.socket | None:
+        def look() -> _Connection | None:
             connection = self._reached()
             if connection is None:
                 self._start_if_first()
@@ -114,20 +101,19 @@ class Client:
         except TimeoutError as late:
             raise BackendNotAvailable(str(late)) from late
 
-    def _reached(self) -> socket.socket | None:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(_ANSWER_BOUND_S)
+    def _reached(self) -> _Connection | None:
+        connection = _Connection(socket.socket(socket.AF_UNIX))
         try:
-            connection.connect(str(self._run.socket))
-            self._exchange(connection, {"do": "hello"})
+            connection.open(self._run.socket)
+            connection.exchange({"do": "hello"})
         except (OSError, _Gone):  # none is there, or it is just ending
             connection.close()
             return None
         return connection
 
     def _start_if_first(self) -> None:
-        self._run.create()
         try:
+            self._run.create()
             lock = FileLock.take(self._run.lock)
         except FileNotFoundError:  # the last run's janitor has just removed the folder
             return
@@ -163,6 +149,44 @@ class _Gone(Exception):
     """The other side has closed the connection."""
 
 
+class _Connection:
+    """One connection to a supervisor. An exchange that was interrupted does not disturb the next one."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._received = b""
+        self._numbers = itertools.count(1)
+
+    def open(self, path: Path) -> None:
+        self._stream.settimeout(_ANSWER_BOUND_S)
+        self._stream.connect(str(path))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def exchange(self, request: Message) -> Message:
+        number = next(self._numbers)
+        try:
+            self._stream.sendall(encode({**request, "number": number}))
+            while True:
+                reply = decode(self._line())
+                if reply["number"] == number:  # else it answers a request whose sender was interrupted
+                    return reply
+        except TimeoutError as late:
+            raise BackendNotAvailable(f"the servers' supervisor gave no answer in {_ANSWER_BOUND_S:g} s") from late
+        except OSError as broken:
+            raise _Gone(str(broken)) from broken
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._received:
+            data = self._stream.recv(_CHUNK)
+            if not data:
+                raise _Gone("the connection was closed")
+            self._received += data
+        line, _end, self._received = self._received.partition(b"\n")
+        return line
+
+
 def _abandon(client: Client | None) -> None:
     if client is not None:
         client.abandon()
@@ -189,7 +213,9 @@ def grace_of(environment: Mapping[str, str]) -> float:
 
 @functools.cache
 def _client(process: int, run: Run, grace_s: float) -> Client:
-    return Client(run, grace_s)
+    client = Client(run, grace_s)
+    atexit.register(client.abandon)
+    return client
 
 
 def process_client() -> Client:

@@ -9,9 +9,11 @@ from typing import Any
 
 from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, DriverMissing
 from dbkit.testing.servers.endpoint import Endpoint
+from dbkit.testing.servers.polling import wait_until
 
 _CONNECT_S = 10
 _ANSWER_S = 60
+_SESSIONS_S = 1.0
 
 
 def server_version(endpoint: Endpoint) -> str:
@@ -58,6 +60,8 @@ def drop_database(endpoint: Endpoint, name: str) -> None:
                 with _connected(endpoint, name) as inside:  # only there can they be rolled back
                     for (gid,) in prepared:
                         inside("ROLLBACK PREPARED '{}'".format(str(gid).replace("'", "''")))
+            with contextlib.suppress(TimeoutError):  # FORCE does the same with a pause of 0.1 s, and is there for these
+                wait_until(lambda: not run(_END_SESSIONS, (name,)), _SESSIONS_S, "the end of the database's sessions")
             run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
         return
     with _connected(endpoint, None) as run:
@@ -74,6 +78,9 @@ _EXISTS: Mapping[str, str] = {
     "postgresql": "SELECT 1 FROM pg_database WHERE datname = %s",
     "mysql": "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s",
 }
+
+
+_END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 def _quoted(endpoint: Endpoint, name: str) -> str:

@@ -65,7 +65,7 @@ class Run:
     def of(cls, environment: Mapping[str, str], start: Path) -> Run:
         """Return the run that a process with this environment and working folder belongs to."""
         named = environment.get(BASE_SETTING)
-        base = Path(named) if named else Path(tempfile.gettempdir()) / f"dbkit-servers-{os.geteuid()}"
+        base = Path(named).absolute() if named else Path(tempfile.gettempdir()) / f"dbkit-servers-{os.geteuid()}"
         key = hashlib.sha256(os.fsencode(project_folder(start.resolve()))).hexdigest()[:12]
         run = cls(base / key)
         if not named and len(os.fsencode(run.socket)) > _SOCKET_PATH_LIMIT:

@@ -128,7 +128,7 @@ class Loop:
         except Exception as failed:  # the boundary: the client is told, and the other clients go on
             LOG.warning("request %r failed", request.get("do"), exc_info=failed)
             reply = error_reply(failed)
-        client.reply(reply)
+        client.reply({"number": request.get("number"), **reply})
 
     def _clearing(self, client: ClientLink) -> Waiting[None]:
         try:

@@ -68,13 +68,14 @@ def is_claimed(port: int) -> bool:
 
 def sweep_claims() -> None:
     """Remove the claims whose holders have ended."""
-    folder = own_folder(_claims())
-    for left in list(folder.iterdir()):
-        lock = FileLock.take(left)
-        if lock is not None:
-            lock.remove()
+    with contextlib.suppress(FileNotFoundError):  # another run's sweep has just removed the folder
+        folder = own_folder(_claims())
+        for left in list(folder.iterdir()):
+            lock = FileLock.take(left)
+            if lock is not None:
+                lock.remove()
     with contextlib.suppress(OSError):  # others hold claims in it
-        folder.rmdir()
+        _claims().rmdir()
 
 
 def _claims() -> Path:

@@ -49,7 +49,7 @@ def obtain(kind: str) -> Server:
         return Server(process_client(), endpoint, server_version(endpoint), is_external=True)
     client = process_client()
     told = client.ask("obtain", installation=_installation(provider.kind).to_wire())
-    return Server(client, Endpoint.from_wire(told["endpoint"]), told["version"])
+    return Server(client, Endpoint.from_wire(told["endpoint"]), told["version"]).learn(told)
 
 
 def private(kind: str, settings: Mapping[str, object] | None = None) -> PrivateServer:

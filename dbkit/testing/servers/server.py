@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,8 @@ class Server:
         self._client = client
         self._endpoint = endpoint
         self._is_external = is_external
+        self._folder: Path | None = None
+        self._pid: int | None = None
 
     @property
     def host(self) -> str:
@@ -42,8 +45,26 @@ class Server:
         """The TCP port; None means the product's usual one."""
         return self._endpoint.port
 
+    @property
+    def folder(self) -> Path | None:
+        """Its folder, with the data in ``data`` and what it writes in ``log``; None for a server named by a URL."""
+        return self._folder
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its first process; None while it is stopped, and for a server named by a URL."""
+        return self._pid
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.kind} {self.version} at {self.host}:{self.port}>"
+
+    def learn(self, told: Message) -> Self:
+        """Take over what the supervisor tells of the server."""
+        self._endpoint = Endpoint.from_wire(told["endpoint"])
+        self.version = told["version"]
+        self._folder = Path(told["folder"])
+        self._pid = told["pid"]
+        return self
 
     def url(self, driver: str | None = None, database: str | None = None, scheme: str | None = None) -> URL:
         """Return the URL of a database of this server.
@@ -97,7 +118,9 @@ class PrivateServer(Server):
 
     def __enter__(self) -> Self:
         if self._key is None:
-            self._learn(self._client.ask("private", installation=self._installation.to_wire(), settings=self._settings))
+            told = self._client.ask("private", installation=self._installation.to_wire(), settings=self._settings)
+            self._key = told["key"]
+            self.learn(told)
         return self
 
     def __exit__(
@@ -134,9 +157,4 @@ class PrivateServer(Server):
     def _control(self, action: str) -> None:
         if self._key is None:
             raise UsageError(f"the private {self.kind} server is not there to {action}; use it inside its with block")
-        self._learn(self._client.ask("control", key=self._key, action=action))
-
-    def _learn(self, told: Message) -> None:
-        self._key = told.get("key", self._key)
-        self._endpoint = Endpoint.from_wire(told["endpoint"])
-        self.version = told["version"]
+        self.learn(self._client.ask("control", key=self._key, action=action))

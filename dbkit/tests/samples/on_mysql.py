@@ -11,9 +11,8 @@ from dbkit.tests.samples.stage import Provocation, Stage, Witness
 
 WITNESS = Witness(write="INSERT INTO witness VALUES (1)", look="SELECT count(*) FROM witness")
 
+DATABASE = ("CREATE OR REPLACE DATABASE dbkit_samples",)
 SCHEMA = (
-    "CREATE OR REPLACE DATABASE dbkit_samples",
-    "USE dbkit_samples",
     "CREATE TABLE witness (id int)",
     "CREATE TABLE parent (id int PRIMARY KEY, name varchar(40) UNIQUE)",
     "CREATE TABLE child (id int PRIMARY KEY, pid int, CONSTRAINT child_pid_fkey FOREIGN KEY (pid) "

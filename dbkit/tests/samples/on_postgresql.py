@@ -9,10 +9,8 @@ from sqlalchemy.engine import URL
 
 from dbkit.tests.samples.stage import Provocation, Stage, Witness
 
+DATABASE = ("DROP DATABASE IF EXISTS dbkit_samples WITH (FORCE)", "CREATE DATABASE dbkit_samples")
 SCHEMA = (
-    "DROP SCHEMA public CASCADE",
-    "CREATE SCHEMA public",
-    "GRANT USAGE ON SCHEMA public TO PUBLIC",
     "CREATE TABLE parent (id int PRIMARY KEY, name text)",
     "CREATE UNIQUE INDEX parent_lower_name ON parent (lower(name), (id + 1))",
     "CREATE TABLE child (id int PRIMARY KEY, pid int CONSTRAINT child_pid_fkey REFERENCES parent (id))",
@@ -32,8 +30,7 @@ SCHEMA = (
     "INSERT INTO booking VALUES ('[1,5)')",
     "INSERT INTO late VALUES (1)",
     "INSERT INTO on_duty VALUES ('ann', true), ('bob', true)",
-    "CREATE EXTENSION IF NOT EXISTS postgres_fdw",
-    "DROP SERVER IF EXISTS gone CASCADE",
+    "CREATE EXTENSION postgres_fdw",
     "CREATE SERVER gone FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1', dbname 'x')",
     "CREATE USER MAPPING FOR PUBLIC SERVER gone OPTIONS (user 'x', password 'x')",
     "CREATE FOREIGN TABLE abroad (id int) SERVER gone",
@@ -179,8 +176,8 @@ def _wants_password(stage: Stage) -> URL:
     (path,) = stage.elsewhere("SHOW hba_file")[0]
     (rules,) = stage.elsewhere(f"SELECT pg_read_file('{path}')")[0]
     if line not in rules:
-        text = "\n".join([line, *(kept for kept in rules.splitlines() if kept and not kept.startswith("#"))])
-        stage.elsewhere(f"COPY (SELECT regexp_split_to_table($${text}$$, '\\n')) TO '{path}'")
+        content = "\n".join([line, *(kept for kept in rules.splitlines() if kept and not kept.startswith("#"))])
+        stage.elsewhere(f"COPY (SELECT regexp_split_to_table($${content}$$, '\\n')) TO '{path}'")
         stage.elsewhere("SELECT pg_reload_conf()")
     return url
 
@@ -264,7 +261,7 @@ PROVOCATIONS = (
     _plain("prepared twice", "PREPARE twice AS SELECT 1", "PREPARE twice AS SELECT 1"),
     _plain("not supported", "SELECT DISTINCT id FROM parent FOR UPDATE"),
     Provocation("plan changed", "EXECUTE picked", _changed_plan),
-    _plain("no privilege", "CREATE ROLE nobody_here", "SET ROLE nobody_here", "SELECT * FROM parent"),
+    _plain("no privilege", "SET ROLE pg_monitor", "SELECT * FROM parent"),
     _plain("code in the database", "DO $$BEGIN RAISE 'no'; END$$"),
     _plain("raised without a class of its own", "DO $$BEGIN RAISE 'no' USING ERRCODE='ZX001'; END$$"),
     # -- while connecting

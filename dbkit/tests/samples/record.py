@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy
@@ -41,31 +43,53 @@ def provocations(product: str) -> tuple[Provocation, ...]:
     return _ON[product].PROVOCATIONS
 
 
-def prepare(product: str, url: URL) -> None:
-    """Create the tables that the provocations need."""
-    with _others(product, url)() as session:
-        for statement in _ON[product].SCHEMA if product != "sqlite" else ():
-            session.exec_driver_sql(statement)
-        session.engine.dispose()
+def prepare(product: str, url: URL) -> URL:
+    """Create a database with the tables that the provocations need, and return its URL."""
+    own = url.set(database="dbkit_samples")
+    for place, statements in ((url, _ON[product].DATABASE), (own, _ON[product].SCHEMA)):
+        with _open(product, place) as session:
+            for statement in statements:
+                session.exec_driver_sql(statement)
+    return own
 
 
-def _others(product: str, url: URL) -> Callable[[], Connection]:
-    def connect() -> Connection:
-        engine = create_engine(
-            url.set(drivername=_OTHERS[product]), poolclass=NullPool, isolation_level="AUTOCOMMIT"
-        )
-        return engine.connect()
+@contextmanager
+def _place_of(product: str, url: URL) -> Iterator[URL]:
+    """Return where one provocation takes place: a server's database, or a file that is made for it."""
+    if product != "sqlite":
+        yield url
+        return
+    with TemporaryDirectory() as folder:
+        place = url.set(database=f"{folder}/sample.db")
+        with _open(product, place) as session:
+            for statement in on_sqlite.SCHEMA:
+                session.exec_driver_sql(statement)
+        yield place
+
+
+def _others(product: str) -> Callable[[URL], Connection]:
+    def connect(url: URL) -> Connection:
+        other = url.set(drivername=_OTHERS[product])
+        return create_engine(other, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
 
     return connect
 
 
+@contextmanager
+def _open(product: str, url: URL) -> Iterator[Connection]:
+    with _others(product)(url) as session:
+        yield session
+    session.engine.dispose()
+
+
 def take(product: str, url: URL, driver: str, provocation: Provocation, server: str) -> Sample:
     """Provoke one error with one driver and return what was seen."""
-    stage = Stage(url.set(drivername=f"{product}+{driver}"), _others(product, url), _ON[product].WITNESS)
-    try:
-        caught = stage.play(provocation)
-    finally:
-        stage.close()
+    with _place_of(product, url.set(drivername=f"{product}+{driver}")) as place:
+        stage = Stage(place, _others(product), _ON[product].WITNESS)
+        try:
+            caught = stage.play(provocation)
+        finally:
+            stage.close()
     package = DRIVERS[product][driver]
     sample = Sample(
         provocation=provocation.name,
@@ -114,9 +138,8 @@ def _fields_of(error: DBError) -> dict[str, Any]:
 def server_version(product: str, url: URL) -> str:
     """Return the version of the server, or of the SQLite library."""
     query = "SELECT sqlite_version()" if product == "sqlite" else "SELECT version()"
-    with _others(product, url)() as session:
+    with _open(product, url) as session:
         text = str(session.exec_driver_sql(query).scalar_one())
-        session.engine.dispose()
     return text.split(" on ")[0].split(" (")[0].removeprefix("PostgreSQL ")
 
 
@@ -133,7 +156,7 @@ def _without_port(found: Any, port: int | None, usual: int | None) -> Any:
 
 def record(product: str, url: URL, only: str = "", drivers: Iterable[str] = ()) -> list[Sample]:
     """Provoke everything with every driver of the product and return the samples, in the order of the provocations."""
-    prepare(product, url)
+    url = prepare(product, url) if product != "sqlite" else url
     server = server_version(product, url)
     samples = []
     for provocation in provocations(product):

@@ -29,6 +29,7 @@ class Provocation:
 
     :param provoke: raises the error on the stage's connection; for the phase ``connect`` it is not called.
     :param url: changes the URL, after ``prepare`` was called.
+    :param before: statements that run before the witness is written.
     :param bare: the transaction must begin with the provocation: no witness is written before.
     :param clean: undoes what was prepared.
     :param drivers: the drivers that can do it; empty means all of the product.
@@ -43,6 +44,7 @@ class Provocation:
     url: Callable[[Stage], URL] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     drivers: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     bare: bool = False
     clean: Callable[[Stage], object] = lambda stage: None
 
@@ -84,10 +86,10 @@ class Caught:
 class Stage:
     """What a provocation has to work with.
 
-    :param others: opens a further session, blocking and in autocommit, that is not under test.
+    :param others: opens a further session at a URL, blocking and in autocommit, that is not under test.
     """
 
-    def __init__(self, url: URL, others: Callable[[], Connection], witness: Witness) -> None:
+    def __init__(self, url: URL, others: Callable[[URL], Connection], witness: Witness) -> None:
         self.url = url
         self._others = others
         self._witness = witness
@@ -109,9 +111,9 @@ class Stage:
             self.connection.exec_driver_sql(statement)
         return self.connection.exec_driver_sql(statements[-1], parameters)
 
-    def other(self) -> Connection:
+    def other(self, url: URL | None = None) -> Connection:
         """Return another session, in autocommit."""
-        self._opened.append(self._others())
+        self._opened.append(self._others(url or self.url))
         return self._opened[-1]
 
     def elsewhere(self, *statements: str) -> list[Any]:
@@ -136,10 +138,15 @@ class Stage:
         """End the other sessions."""
         for pending in self._pending:
             pending.exception(timeout=_BOUND_S)
+        self.close_others()
+        self._threads.shutdown()
+
+    def close_others(self) -> None:
+        """End the other sessions that are open now."""
         for session in self._opened:
             session.close()
             session.engine.dispose()
-        self._threads.shutdown()
+        self._opened.clear()
 
     def play(self, provocation: Provocation) -> Caught:
         """Provoke the error and return it, with what it did to the transaction."""
@@ -184,6 +191,8 @@ class Stage:
     def _perform(self, provocation: Provocation) -> None:
         if provocation.phase == "connect":
             return
+        for statement in provocation.before:
+            self.run(statement)
         if self._witness.write and not provocation.bare:
             self.run(self._witness.write)
         try:
