@@ -101,15 +101,14 @@ class Layers:
         """
         if setting.name in self._arguments:
             return self._arguments[setting.name]
-        candidates = list(self._configured(setting))
-        if setting.name == "connection" and self._environ.get(DATABASE_URL):
-            candidates.append(
-                Found(self._environ[DATABASE_URL], Origin(Source.DATABASE_URL, f"environment variable {DATABASE_URL}"))
-            )
+        candidates = [Found(setting.default, OPTION_DEFAULT)]
         if setting.name in self._defaults:
             candidates.append(self._defaults[setting.name])
-        candidates.append(Found(setting.default, OPTION_DEFAULT))
-        return min(candidates, key=lambda found: found.origin.source)
+        candidates.extend(self._configured(setting))
+        if setting.name == "connection" and self._environ.get(DATABASE_URL):
+            origin = Origin(Source.DATABASE_URL, f"environment variable {DATABASE_URL}")
+            candidates.append(Found(self._environ[DATABASE_URL], origin))
+        return min(candidates, key=lambda found: found.origin.source)  # of two equal sources, the first
 
     def _configured(self, setting: Setting) -> list[Found]:
         if setting.option is None:

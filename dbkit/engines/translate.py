@@ -21,6 +21,8 @@ def install(engine: Engine, backend: Backend) -> None:
         original = context.original_exception
         if isinstance(original, DBError) or not isinstance(original, Exception):
             return None
+        if _is_sqlalchemys_own(context):
+            return None
         connection = context.connection
         committing = isinstance(connection, TrackedConnection) and connection.committing
         error = build_error(
@@ -61,6 +63,12 @@ def _commit_unknown(error: DBError) -> CommitUnknown:
     unknown = CommitUnknown(error.orig, message=_NO_REPLY, sqlstate=error.sqlstate, errno=error.errno)
     unknown.errname = error.errname
     return unknown
+
+
+def _is_sqlalchemys_own(context: ExceptionContext) -> bool:
+    """Whether SQLAlchemy sent the statement for itself and waits for the plain error: ``has_table`` on MySQL does."""
+    execution = context.execution_context
+    return execution is not None and bool(execution.execution_options.get("skip_user_error_events"))
 
 
 def _suspect(engine: Engine | None) -> None:

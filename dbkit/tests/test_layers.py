@@ -41,8 +41,20 @@ PRODUCTS_IN = "dbkit.backends"
 # The files in which `await`, `async for` and `async with` may stand. All others are written once for both colours.
 COLOURED = frozenset(
     {
+        # What the two colours are made of.
         "dbkit.clock",
         "dbkit.plan",
+        "dbkit.transaction.greenlets",
+        # Lines in which tasks wait for their turn.
+        "dbkit.engines.gate",
+        "dbkit.engines.pool",
+        # Faces.
+        "dbkit.database",
+        "dbkit.transaction.block",
+        "dbkit.transaction.decorate",
+        "dbkit.transaction.ending",
+        "dbkit.transaction.hooks",
+        "dbkit.transaction.manager",
     }
 )
 
@@ -371,7 +383,7 @@ class TestTheRules(unittest.TestCase):
 
     def test_a_stray_await_is_found(self) -> None:
         source = "async def f():\n    await g()\n    async with h:\n        return [x async for x in y]"
-        self.assertEqual(3, len(list(stray_awaits(self.house(engines__pool=source)))))
+        self.assertEqual(3, len(list(stray_awaits(self.house(spec=source)))))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
     elif driver == "asyncpg":
         connection.readonly = True
     else:
-        connection.read_only = True
+        connection.set_read_only(True)
     if settings.transaction_pooling:
         return SessionFacts()
     cursor = connection.cursor()

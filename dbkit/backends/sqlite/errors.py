@@ -227,6 +227,10 @@ _PRIMARY_CODES = {
 }  # fmt: skip
 
 
+# Python 3.11 calls these "unknown"; SQLite has them since 3.37.
+_NEWER_CODES = {3091: "SQLITE_CONSTRAINT_DATATYPE"}
+
+
 def signature(error: BaseException) -> Signature:
     """Read an exception of sqlite3 or aiosqlite, bare or in SQLAlchemy's wrapping."""
     chain = layers(error)
@@ -236,6 +240,7 @@ def signature(error: BaseException) -> Signature:
     codes: tuple[str, ...] = ()
     details: dict[str, Any] = {}
     if isinstance(number, int) and isinstance(name, str):
+        name = _NEWER_CODES.get(number, name)
         primary = _PRIMARY_CODES.get(number & 0xFF)
         codes = tuple(dict.fromkeys(code for code in (name, primary) if code))
         details = {"errno": number, "errname": name}

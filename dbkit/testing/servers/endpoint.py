@@ -47,10 +47,11 @@ class Endpoint:
         """
         try:
             url = make_url(text)
-        except ArgumentError as wrong:
-            raise BackendNotAvailable(f"{setting} is not a database URL; write {kind}://user@host:port/database") from (
-                wrong if not text else None  # its text quotes the URL, and with it a password
-            )
+        except (ArgumentError, ValueError):
+            # Without its cause, whose text quotes the URL, and with it a password.
+            raise BackendNotAvailable(
+                f"{setting} is not a database URL; write {kind}://user@host:port/database"
+            ) from None
         if url.get_backend_name() not in _SCHEMES[kind]:
             raise BackendNotAvailable(
                 f"{setting} names a {url.get_backend_name()} database; it must be one of: {', '.join(_SCHEMES[kind])}"

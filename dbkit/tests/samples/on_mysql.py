@@ -137,7 +137,7 @@ def _bound(name: str, sql: str, value: object) -> Provocation:
 
 def _limit(stage: Stage, options: str = "", grant: str = "SELECT, INSERT, UPDATE ON dbkit_samples.*") -> URL:
     stage.elsewhere(
-        f"CREATE OR REPLACE USER {_LIMITED}@'%' IDENTIFIED BY 'right' {options}", f"GRANT {grant} TO {_LIMITED}@'%'"
+        f"CREATE OR REPLACE USER {_LIMITED}@'127.0.0.1' IDENTIFIED BY 'right' {options}", f"GRANT {grant} TO {_LIMITED}@'127.0.0.1'"
     )
     return stage.url.set(username=_LIMITED, password="right")
 

@@ -13,6 +13,7 @@ from dbkit.tests.samples.stage import Provocation, Stage, Witness
 WITNESS = Witness(write="INSERT INTO witness VALUES (1)", look="SELECT count(*) FROM witness")
 
 SCHEMA = (
+    "BEGIN",
     "CREATE TABLE witness (id int)",
     "CREATE TABLE parent (id int PRIMARY KEY, name text UNIQUE)",
     "CREATE TABLE child (id int, pid int CONSTRAINT child_pid_fkey REFERENCES parent (id))",
@@ -30,6 +31,7 @@ SCHEMA = (
     "INSERT INTO child VALUES (1, 1)",
     "INSERT INTO pair VALUES (1, 2)",
     "INSERT INTO keyed VALUES (1, 'One')",
+    "COMMIT",
 )
 _BLOCKING = ("pysqlite",)
 _AT_ONCE = {"timeout": 0.0}
@@ -174,7 +176,7 @@ PROVOCATIONS = (
     # -- names and statements
     _plain("no such table", "SELECT * FROM nowhere"),
     _plain("no such table, with its schema", "SELECT * FROM main.nowhere"),
-    _plain("no such index", "DROP INDEX nothing"),
+    _plain("no such index", "DROP INDEX no_such_index"),
     _plain("no such column", "SELECT nothing FROM parent"),
     _plain("table exists", "CREATE TABLE parent (a int)"),
     _plain("syntax error", "SELEC 1"),

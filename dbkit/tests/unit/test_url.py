@@ -83,7 +83,11 @@ class TestAcceptance(testtools.TestCase):
         urls.vet("postgresql://u:p@/db?host=one:5432&host=two:5432&target_session_attrs=read-write")
 
     def test_engine_plugins_are_accepted_with_every_driver(self):
-        for url in ("sqlite:///app.db?plugin=a&plugin=b", "mysql://u@host/db?plugin=a", "postgresql://host/db?plugin=a"):
+        for url in (
+            "sqlite:///app.db?plugin=a&plugin=b",
+            "mysql://u@host/db?plugin=a",
+            "postgresql://host/db?plugin=a",
+        ):
             self.assertIn("plugin", urls.vet(url).query)
 
     def test_an_sqlite_url_without_a_path_is_a_database_in_memory(self):
@@ -150,9 +154,7 @@ class TestColours(testtools.TestCase):
 
     def test_both_colours_of_a_database_in_memory_meet_in_one(self):
         url = urls.vet("sqlite://")
-        self.assertEqual(
-            urls.for_colour(url, Colour.BLOCKING).database, urls.for_colour(url, Colour.ASYNCIO).database
-        )
+        self.assertEqual(urls.for_colour(url, Colour.BLOCKING).database, urls.for_colour(url, Colour.ASYNCIO).database)
 
     def test_an_argument_of_the_same_meaning_is_renamed(self):
         for url, colour, query in (

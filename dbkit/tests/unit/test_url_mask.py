@@ -12,7 +12,6 @@ MASKED = {
     "postgresql://:s3cret@host/db": "postgresql://:***@host/db",
     "postgresql://u@host/db": "postgresql://u@host/db",
     "sqlite:///app.db": "sqlite:///app.db",
-    "sqlite:///folder@home/app.db": "sqlite:///folder@home/app.db",
     # not escaped
     "postgresql://u:s3@s3cret@host/db": "postgresql://u:***@host/db",
     "postgresql://u:s3@s3cret@s3cret@host/db": "postgresql://u:***@host/db",
@@ -26,7 +25,7 @@ MASKED = {
     "postgresql://u:s3%40s3cret@host/db": "postgresql://u:***@host/db",
     # in an argument
     "postgresql://host/db?password=s3cret": "postgresql://host/db?password=***",
-    "postgresql://host/db?user=u&sslpassword=s3cret": "postgresql://host/db?user=u&sslpassword=***",
+    "postgresql://host/db?sslpassword=s3cret&user=u": "postgresql://host/db?sslpassword=***&user=u",
     "mysql://host/db?passwd=s3cret&ssl_key_password=s3cret": "mysql://host/db?passwd=***&ssl_key_password=***",
     "postgresql://host/db?oauth_client_secret=s3cret": "postgresql://host/db?oauth_client_secret=***",
     "postgresql://host/db?passfile=%2Fetc%2Fpgpass": "postgresql://host/db?passfile=%2Fetc%2Fpgpass",

@@ -1,0 +1,377 @@
+"""A run's servers: shared by its processes, and gone with them, however they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import testtools
+
+import dbkit
+from dbkit.testing import servers
+from dbkit.testing.servers.databases import drop_database
+from dbkit.testing.servers.endpoint import Endpoint
+from dbkit.testing.servers.folders import Run
+from dbkit.testing.servers.polling import wait_until
+from dbkit.testing.servers.ports import is_claimed, is_free
+from dbkit.testing.servers.processes import processes_in
+
+BOUND_S = 60
+SOURCES = Path(dbkit.__file__).resolve().parent.parent
+
+# What a test process does on request; each request is a line of Python that gives something JSON can carry.
+WORKER = """
+import json, os, sys
+from dbkit.testing import servers
+kept = {}
+def facts(server):
+    return {"kind": server.kind, "pid": server.pid, "port": server.port, "folder": str(server.folder),
+            "url": server.url().render_as_string(hide_password=False)}
+def obtain(kind):
+    kept[kind] = servers.obtain(kind)
+    return facts(kept[kind])
+def private(kind, **settings):
+    kept["private"] = servers.private(kind, settings).__enter__()
+    return facts(kept["private"])
+for line in sys.stdin:
+    try:
+        told = {"value": eval(line)}
+    except Exception as error:
+        told = {"error": type(error).__name__, "text": str(error)}
+    print(json.dumps(told), flush=True)
+"""
+
+
+class Worker:
+    """A test process that does what it is told."""
+
+    def __init__(self, folder, environment, user=None):
+        account = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment, **account,
+        )  # fmt: skip
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, line):
+        self.tell(line)
+        answer = self.answer()
+        if "error" in answer:
+            raise AssertionError(f"{answer['error']}: {answer['text']}")
+        return answer["value"]
+
+    def kill(self):
+        self.process.kill()
+        self.end()
+
+    def end(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(BOUND_S)
+
+
+class RunTestCase(testtools.TestCase):
+    """A run of its own, apart from the one that the test belongs to."""
+
+    grace_s = 0.2
+    user = None
+
+    def setUp(self):
+        super().setUp()
+        servers.require_or_skip("postgresql")
+        self.folder = Path(tempfile.mkdtemp(prefix="dbkit-run-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        (self.folder / "project").mkdir()
+        (self.folder / "project/setup.cfg").touch()
+        if self.user is not None:
+            os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(SOURCES),
+            "DBKIT_TEST_SERVERS_DIR": str(self.folder / "runs"),
+            "DBKIT_TEST_SERVERS_GRACE": str(self.grace_s),
+        }
+        self.run_files = Run.of(self.environment, self.folder / "project")
+
+    def worker(self, **environment):
+        worker = Worker(self.folder / "project", {**self.environment, **environment}, self.user)
+        self.addCleanup(worker.kill)
+        return worker
+
+    def supervisor_of(self, server):
+        """Return the id of the server's parent."""
+        return int(Path(f"/proc/{server['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+
+    def janitor_of(self, supervisor):
+        """Return the id of the supervisor's child that is no server."""
+        return int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[0])
+
+    def wait_for_end(self, *pids):
+        def is_over():
+            return not any(Path(f"/proc/{pid}/cwd").exists() for pid in pids)
+
+        wait_until(is_over, BOUND_S, f"the end of processes {pids}")
+
+    def assert_server_gone(self, server):
+        folder = Path(server["folder"])
+
+        def is_gone():
+            return not (
+                processes_in(folder)
+                or folder.exists()
+                or Path(f"/proc/{server['pid']}/cwd").exists()
+                or is_claimed(server["port"])
+                or not is_free(server["port"])
+            )
+
+        wait_until(is_gone, BOUND_S, f"the end of all that belongs to {server}")
+
+    def assert_nothing_is_left(self, *owned):
+        for server in owned:
+            self.assert_server_gone(server)
+        wait_until(lambda: not self.run_files.folder.exists(), BOUND_S, f"the end of {self.run_files.folder}")
+
+
+class TestSharing(RunTestCase):
+    def test_two_processes_share_one_server(self):
+        first, second = self.worker(), self.worker()
+        self.assertEqual(first.ask("obtain('postgresql')"), second.ask("obtain('postgresql')"))
+
+    def test_processes_that_come_at_once_wait_for_one_start(self):
+        workers = [self.worker() for _ in range(4)]
+        for worker in workers:
+            worker.tell("obtain('postgresql')")
+        pids = {worker.answer()["value"]["pid"] for worker in workers}
+        self.assertEqual(1, len(pids))
+
+    def test_a_server_outlives_the_process_that_started_it(self):
+        first, second = self.worker(), self.worker()
+        server = first.ask("obtain('postgresql')")
+        second.ask("obtain('postgresql')")
+        first.kill()
+        self.assertEqual(server, second.ask("obtain('postgresql')"))
+        second.ask("kept['postgresql'].create_database()")
+
+    def test_a_start_that_fails_is_told_to_every_process_with_the_log(self):
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for name in ("postgres", "initdb"):
+            (programs / name).write_text("#!/bin/sh\necho no luck today >&2\nexit 3\n")
+            (programs / name).chmod(0o755)
+        self.folder.chmod(0o755)
+        workers = [self.worker(DBKIT_POSTGRESQL_BIN=str(programs)) for _ in range(3)]
+        for worker in workers:
+            worker.tell("obtain('postgresql')")
+        for worker in workers:
+            answer = worker.answer()
+            self.assertEqual("BackendNotAvailable", answer["error"])
+            self.assertIn("no luck today", answer["text"])
+
+    def test_a_forked_child_leaves_its_parents_things_alone(self):
+        worker = self.worker()
+        worker.ask("obtain('postgresql')")
+        name = worker.ask("kept['postgresql'].create_database()")
+        child = "(lambda pid: os.waitpid(pid, 0)[1] if pid else os._exit(not kept['postgresql'].create_database()))"
+        self.assertEqual(0, worker.ask(f"{child}(os.fork())"))
+        again = f"__import__('psycopg').connect('host=127.0.0.1 user=dbkit dbname={name} port=%d'"
+        worker.ask(f"{again} % kept['postgresql'].port).close()")
+
+    def test_a_server_that_has_died_is_replaced_for_the_next_who_asks(self):
+        worker = self.worker()
+        server = worker.ask("obtain('postgresql')")
+        os.kill(server["pid"], signal.SIGQUIT)
+        self.wait_for_end(server["pid"])
+        self.assertNotEqual(server["pid"], worker.ask("obtain('postgresql')")["pid"])
+        self.assert_server_gone(server)
+
+
+class TestGrace(RunTestCase):
+    grace_s = 600
+
+    def test_the_next_command_finds_the_server_of_the_last_one(self):
+        first = self.worker()
+        server = first.ask("obtain('postgresql')")
+        first.end()
+        self.assertEqual(server, self.worker().ask("obtain('postgresql')"))
+        supervisor = self.supervisor_of(server)
+        os.kill(supervisor, signal.SIGTERM)
+        self.assert_nothing_is_left(server)
+
+
+class TestEnds(RunTestCase):
+    def test_a_run_that_ends_leaves_nothing(self):
+        worker = self.worker()
+        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
+        worker.end()
+        self.assert_nothing_is_left(*owned)
+
+    def test_a_killed_worker_leaves_nothing(self):
+        worker = self.worker()
+        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
+        worker.kill()
+        self.assert_nothing_is_left(*owned)
+
+    def test_a_worker_killed_during_a_start_leaves_nothing(self):
+        worker = self.worker()
+        worker.tell("obtain('postgresql')")
+        wait_until(lambda: any(self.run_files.folder.glob("postgresql-*")), BOUND_S, "the beginning of the start")
+        folders = [Path(os.readlink(entry)) for entry in self.run_files.folder.glob("postgresql-*")]
+        worker.kill()
+        self.assert_nothing_is_left()
+        self.assertEqual([], [folder for folder in folders if folder.exists()])
+
+    def test_a_killed_supervisor_leaves_nothing(self):
+        worker = self.worker()
+        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
+        os.kill(self.supervisor_of(owned[0]), signal.SIGKILL)
+        self.assert_nothing_is_left(*owned)
+
+    def test_a_killed_supervisor_leaves_no_frozen_server(self):
+        worker = self.worker()
+        server = worker.ask("private('postgresql')")
+        worker.ask("kept['private'].freeze()")
+        os.kill(self.supervisor_of(server), signal.SIGKILL)
+        self.assert_nothing_is_left(server)
+
+    def test_mariadb_goes_with_a_killed_supervisor_too(self):
+        servers.require_or_skip("mysql")
+        worker = self.worker()
+        owned = [worker.ask("obtain('mysql')"), worker.ask("private('mysql')")]
+        os.kill(self.supervisor_of(owned[0]), signal.SIGKILL)
+        self.assert_nothing_is_left(*owned)
+
+    def test_a_worker_gets_a_new_server_after_its_supervisor_was_killed(self):
+        worker = self.worker()
+        server = worker.ask("obtain('postgresql')")
+        os.kill(self.supervisor_of(server), signal.SIGKILL)
+        self.assertNotEqual(server["pid"], worker.ask("obtain('postgresql')")["pid"])
+
+    def test_the_next_run_removes_what_nobody_was_left_to_remove(self):
+        worker = self.worker()
+        server = worker.ask("private('postgresql')")
+        worker.ask("kept['private'].freeze()")  # so that it cannot obey the kernel's signal
+        supervisor = self.supervisor_of(server)
+        janitor = self.janitor_of(supervisor)
+        os.kill(janitor, signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
+        self.wait_for_end(supervisor, janitor)
+        self.assertTrue(Path(server["folder"]).exists())
+        following = self.worker().ask("obtain('postgresql')")
+        self.assert_server_gone(server)
+        worker.end()
+        self.assertNotEqual(server["pid"], following["pid"])
+
+    def test_no_memory_segment_stays_of_a_crashed_server(self):
+        worker = self.worker()
+        server = worker.ask("private('postgresql')")
+        segment = Path(server["folder"], "data/postmaster.pid").read_text().splitlines()[6].split()[1]
+        worker.ask("kept['private'].crash()")
+        self.assertIn(segment, self.segments())
+        worker.ask("kept['private'].__exit__(None, None, None)")
+        self.assertNotIn(segment, self.segments())
+
+    def segments(self):
+        return [line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+
+
+class TestDatabasesOfWorkers(RunTestCase):
+    def has_database(self, server, name):
+        # To open a connection is to ask, with any driver.
+        with socket.create_connection(("127.0.0.1", server["port"])):
+            listed = self.witness.ask(
+                "(lambda c: [row[0] for row in c.execute('SELECT datname FROM pg_database').fetchall()])"
+                f"(__import__('psycopg').connect({server['url']!r}))"
+            )
+        return name in listed
+
+    def test_databases_of_a_killed_worker_are_dropped_and_others_stay(self):
+        worker, self.witness = self.worker(), self.worker()
+        server = self.witness.ask("obtain('postgresql')")
+        kept = self.witness.ask("kept['postgresql'].create_database()")
+        worker.ask("obtain('postgresql')")
+        lost = worker.ask("kept['postgresql'].create_database()")
+        self.assertTrue(self.has_database(server, lost))
+        worker.kill()
+        wait_until(lambda: not self.has_database(server, lost), BOUND_S, "the drop of the database")
+        self.assertTrue(self.has_database(server, kept))
+
+    def test_an_existing_server_is_used_by_its_url_and_left_clean(self):
+        self.witness = self.worker()
+        server = self.witness.ask("private('postgresql')")
+        worker = self.worker(DBKIT_TEST_POSTGRESQL_URL=server["url"])
+        self.assertEqual(server["port"], worker.ask("obtain('postgresql')")["port"])
+        name = worker.ask("kept['postgresql'].create_database()")
+        self.assertTrue(self.has_database(server, name))
+        worker.kill()
+        wait_until(lambda: not self.has_database(server, name), BOUND_S, "the drop of the database")
+
+    def test_an_existing_server_that_does_not_answer_is_not_available(self):
+        worker = self.worker(DBKIT_TEST_POSTGRESQL_URL="postgresql://dbkit:hush@127.0.0.1:1/postgres")
+        worker.tell("obtain('postgresql')")
+        answer = worker.answer()
+        self.assertEqual("BackendNotAvailable", answer["error"])
+        self.assertIn("127.0.0.1:1", answer["text"])
+        self.assertNotIn("hush", answer["text"])
+
+    def test_dropping_twice_is_no_error(self):
+        server = servers.obtain("postgresql")
+        name = server.create_database()
+        server.drop_database(name)
+        drop_database(Endpoint("postgresql", server.host, server.port, "dbkit", database="postgres"), name)
+
+
+class TestCommand(RunTestCase):
+    def test_it_prints_a_url_and_ends_at_an_interrupt(self):
+        command = subprocess.Popen(
+            [sys.executable, "-m", "dbkit.testing.servers", "--kind", "postgresql", "--driver", "psycopg"],
+            stdout=subprocess.PIPE, text=True, env=self.environment, cwd=self.folder / "project",
+        )  # fmt: skip
+        self.addCleanup(command.kill)
+        with command.stdout:
+            self.assertRegex(command.stdout.readline(), r"^postgresql\+psycopg://dbkit@127\.0\.0\.1:\d+/postgres$")
+            command.send_signal(signal.SIGINT)
+            self.assertEqual(0, command.wait(BOUND_S))
+        self.assert_nothing_is_left()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can start a process as another user")
+class TestOrdinaryUser(RunTestCase):
+    user = pwd.getpwnam("nobody")
+
+    def test_an_ordinary_user_starts_servers_as_oneself(self):
+        worker = self.worker()
+        for kind in ("postgresql", "mysql"):
+            servers.require_or_skip(kind)
+            server = worker.ask(f"obtain({kind!r})")
+            self.assertEqual(self.user.pw_uid, os.stat(f"/proc/{server['pid']}").st_uid)
+            worker.ask(f"kept[{kind!r}].create_database()")
+        worker.kill()
+        self.assert_nothing_is_left(server)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "it is about root")
+class TestRoot(RunTestCase):
+    def test_servers_do_not_run_as_root(self):
+        worker = self.worker()
+        for kind in ("postgresql", "mysql"):
+            servers.require_or_skip(kind)
+            server = worker.ask(f"obtain({kind!r})")
+            self.assertNotEqual(0, os.stat(f"/proc/{server['pid']}").st_uid)
+            self.assertNotEqual(0, os.stat(server["folder"]).st_uid)
