@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy.engine import URL
@@ -40,6 +40,7 @@ class Driver:
     :param package: what is installed, as ``pip install`` takes it.
     :param partner: the driver of the other colour that the same URL uses there.
     :param arguments: returns the names that the driver accepts in the URL's query.
+    :param translations: the partner's name of an argument, and this driver's name for it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Driver:
     package: str
     partner: str
     arguments: Callable[[], frozenset[str]]
+    translations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

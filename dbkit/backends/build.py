@@ -16,10 +16,12 @@ from dbkit.exceptions import (
     Outcome,
 )
 
-# By the class of the exception, nearest first, for errors that no rule knows. PEP 249 gives the names; that of Python
-# itself is raised by drivers that encode a text before they send it.
+# By the class of the exception, nearest first, for errors that no rule knows. PEP 249 gives the names; those of Python
+# itself are raised by drivers that look at a parameter before they send it.
 _BY_CLASS: dict[str, type[DBError]] = {
     "UnicodeEncodeError": DBInvalidUnicodeParameter,
+    "OverflowError": DBDataError,
+    "ValueError": DBDataError,
     "IntegrityError": DBIntegrityError,
     "DataError": DBDataError,
     "NotSupportedError": DBNotSupportedError,
@@ -50,7 +52,7 @@ def build_error(
     signature = rules.signature(orig) or Signature((), "", classes=class_names(layers(orig)[-1]))
     verdict = rules.judge(signature)
     connecting = statement is None and not in_transaction and not at_commit
-    cls, lost = _class_of(verdict, signature, is_disconnect, connecting)
+    cls, lost = _class_of(verdict, signature, is_disconnect and not signature.session_lives, connecting)
     fields = dict(verdict.fields if verdict else signature.details)
     fields = {name: value for name, value in fields.items() if name in cls.fields()}
     rule = verdict.rule if verdict else None

@@ -42,6 +42,7 @@ class Signature:
     :param details: fields that the driver names itself: ``constraint``, ``table``, ``columns``, ``sqlstate``, ``errno``.
     :param classes: names of the exception's class and of those it derives from, for drivers that give no code.
     :param remark: the server's second sentence, where it has one (PostgreSQL's DETAIL).
+    :param session_lives: the server said that the session goes on, so it is no disconnect, whatever its text looks like.
     """
 
     codes: tuple[Code, ...]
@@ -49,6 +50,7 @@ class Signature:
     details: Details = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     remark: str = ""
+    session_lives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class RuleSet:
         if rule.outcome is not None:
             return rule.outcome
         own = rule.raises.outcome
-        return self.failed_statement if own is Outcome.STATEMENT_FAILED else own
+        return self.failed_statement if own in (Outcome.STATEMENT_FAILED, Outcome.NOT_STARTED) else own
 
     def commit_outcome_of(self, rule: Rule) -> Outcome:
         """Return what becomes of a transaction whose COMMIT fails as the rule says."""

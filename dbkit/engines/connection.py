@@ -40,8 +40,10 @@ class Watch:
 
 
 # What a reader may send as text. SELECT can call a function that writes: then only the server can tell.
-_READS = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
-                    re.IGNORECASE | re.DOTALL)  # fmt: skip
+_READS = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
 _WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
 
@@ -295,7 +297,7 @@ class TrackedConnection(Connection):
                 super().close()
             else:
                 self._dbapi_connection = None
-                fairy._close_special(transaction_reset=True)  # type: ignore[attr-defined]
+                fairy._close_special(transaction_reset=True)
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

@@ -8,6 +8,7 @@ wait while it opens one; when the limit is reached by idle connections of the ot
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import queue
 import threading
 from collections import deque
@@ -169,7 +170,6 @@ class BoundedPool(Pool):
         self._in_use: set[ConnectionPoolEntry] = set()
         self._suspect_since = float("-inf")
         self._retired = False
-        self._inherited: list[Any] = []
 
     def _do_get(self) -> ConnectionPoolEntry:
         self.capacity.acquire()
@@ -265,13 +265,14 @@ class BoundedPool(Pool):
     def leave_to_parent(self) -> None:
         """In the child of a fork: let go of every connection without touching the sockets that the parent uses.
 
-        The objects are kept, since closing or collecting one would say goodbye on the parent's socket.
+        The objects are never collected, not even when the interpreter ends: some drivers then say goodbye to the
+        server on the socket that the parent shares, and SQLite would tidy up files that the parent has open.
         """
         records = [record for record, _ in self._idle] + list(self._in_use)
         for record in records:
             fairy = cast(Any, record).fairy_ref
             fairy = fairy() if fairy is not None else None
-            self._inherited.append((record, record.dbapi_connection, fairy))
+            _make_immortal(record.dbapi_connection)
             cast(Any, record).dbapi_connection = None
             if fairy is not None:
                 fairy.dbapi_connection = None
@@ -297,6 +298,10 @@ class BoundedPool(Pool):
             f"{self.capacity.held}, keep {self.capacity.size} and may hold "
             + ("any number" if self.capacity.limit < 0 else str(self.capacity.limit))
         )
+
+
+def _make_immortal(connection: Any) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 class AsyncBoundedPool(BoundedPool):

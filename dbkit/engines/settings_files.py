@@ -29,7 +29,7 @@ def warn_of_unknown_names(conf: cfg.ConfigOpts | None, environ: Mapping[str, str
     registered = set(conf[GROUP]) if conf is not None else set()
     known = sorted(registered | {option.name for option in OPTIONS} | FORMER_NAMES.keys())
     for name, place in _names(conf, environ):
-        if name.replace("-", "_") not in known:
+        if name not in known:
             warnings.warn(_said(name, place, known), SettingWarning, stacklevel=4)
 
 

@@ -163,7 +163,7 @@ def _translate(url: URL, driver: Driver, colour: Colour) -> URL:
     if driver_of(url).name == driver.name:
         return url
     accepted = driver.arguments() | _ENGINE_ARGUMENTS
-    translations: Mapping[str, str] = getattr(driver, "translations", {})
+    translations = driver.translations
     query = {}
     for name, value in url.query.items():
         own = name if name in accepted else translations.get(name)

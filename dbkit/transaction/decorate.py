@@ -1,7 +1,7 @@
 """Functions as blocks: the decorators' wrappers, in both colours.
 
-The wrappers hold the fast path. An outermost block costs a frame of the chain and nothing else until its code asks for a
-session or connection; a call that joins a block of the same kind costs the look at the chain. Everything else goes
+The wrappers hold the fast path. An outermost block costs a frame of the chain and nothing else until its code asks for
+a session or connection; a call that joins a block of the same kind costs the look at the chain. Everything else goes
 through :class:`Block`, which the behaviour tests run over just the same.
 """
 
@@ -22,7 +22,7 @@ from dbkit.transaction.block import Block
 from dbkit.transaction.ending import aend, end
 from dbkit.transaction.entry import Entry
 from dbkit.transaction.factory import Factory
-from dbkit.transaction.scope import Scope, entering, find
+from dbkit.transaction.scope import Scope, entering, find, joins_plainly
 
 Key = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
@@ -79,7 +79,7 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
             outer = find(current, key, factory)
             if outer is not None:
                 entry, _, _ = entering(spec, outer, Colour.BLOCKING)
-                if entry is Entry.JOIN and spec.mode is outer.spec.mode and spec.handle is outer.spec.handle:
+                if entry is Entry.JOIN and joins_plainly(spec, outer):
                     return function(*args, **kwargs)
                 with Block(key, factory, spec):
                     return function(*args, **kwargs)
@@ -119,7 +119,7 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
             outer = find(current, key, factory)
             if outer is not None:
                 entry, _, _ = entering(spec, outer, Colour.ASYNCIO)
-                if entry is Entry.JOIN and spec.mode is outer.spec.mode and spec.handle is outer.spec.handle:
+                if entry is Entry.JOIN and joins_plainly(spec, outer):
                     return await function(*args, **kwargs)
                 async with Block(key, factory, spec):
                     return await function(*args, **kwargs)

@@ -57,6 +57,10 @@ class Factory:
         self._asyncio: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engines] = weakref.WeakKeyDictionary()
         self.reached = False
         """A connection was made once."""
+        self.rolls_back_readers = False
+        """``rollback_reader_sessions``: what a reader loaded expires at its end."""
+        self.flushes_joined = False
+        """``flush_on_subtransaction``: a block that joined another flushes at its end."""
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -106,6 +110,8 @@ class Factory:
                 )
                 backend = backend_for(settings.connection.get_backend_name())
                 self._backend = backend
+                self.rolls_back_readers = settings.rollback_reader_sessions
+                self.flushes_joined = settings.flush_on_subtransaction
                 self._settings = settings
             return self._settings
 

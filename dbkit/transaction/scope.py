@@ -123,10 +123,9 @@ class Scope(Frame):
     def _joined(self) -> Scope:
         """Return the block that this one has joined."""
         frame = self.outer
-        while frame.root is not self.root or not frame.is_open:
+        while frame is not None and (frame.root is not self.root or not frame.is_open):
             frame = frame.outer
-        joined: Scope = frame
-        return joined
+        return self.root if frame is None else frame
 
     # -- hooks --------------------------------------------------------------------------------------------------------
 
@@ -187,11 +186,19 @@ class Scope(Frame):
     def _leave_savepoint(self, error: BaseException | None) -> None:
         nested = self._nested
         if nested is None:
+            if error is None and self.source.flushes_joined:
+                self._flush()
             return
         self._nested = None
         if error is not None:
             self._hooks().forget_since(self._mark)
         nested.__exit__(None if error is None else type(error), error, None if error is None else error.__traceback__)
+
+
+    def _flush(self) -> None:
+        transaction = self.root.transaction
+        if transaction is not None and transaction.session is not None:
+            transaction.session.flush()
 
 
 def find(frame: Any, key: Any, source: Any) -> Scope | None:
@@ -212,6 +219,11 @@ def nearest(frame: Any, key: Any) -> Scope | None:
             return found
         frame = frame.outer
     return None
+
+
+def joins_plainly(spec: TransactionSpec, outer: Scope) -> bool:
+    """Return whether a block that joins changes nothing, so that it needs no scope of its own."""
+    return spec.mode is outer.spec.mode and spec.handle is outer.spec.handle and not outer.source.flushes_joined
 
 
 def entering(spec: TransactionSpec, outer: Scope | None, colour: Colour) -> tuple[Entry, Any, Colour]:

@@ -55,10 +55,11 @@ class BlockSession(Session):
     def end_with_commit(self) -> None:
         """Flush, for the block, which then commits the connection.
 
-        A Session's own commit costs as much as a statement. It is called only if someone listens to it.
+        A Session's own commit costs as much as a statement. It is called only if it would do more than that: if someone
+        listens to it, or the objects must expire.
         """
         listeners = self.dispatch
-        if listeners.before_commit or listeners.after_commit:
+        if self.expire_on_commit or listeners.before_commit or listeners.after_commit:
             super().commit()
         else:
             self.flush()

@@ -33,8 +33,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner", "reading",
-        "session", "spec", "state",
+        "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner",
+        "reading", "session", "spec", "state",
     )  # fmt: skip
 
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
@@ -82,7 +82,7 @@ class Transaction:
         face = self._async_session
         if face is None:
             session = self.open_session()
-            face = self._async_session = AsyncSession(sync_session_class=lambda **kw: session)  # type: ignore[call-overload]
+            face = self._async_session = AsyncSession(sync_session_class=_always(session))
         return face
 
     def open_async_connection(self) -> AsyncConnection:
@@ -176,6 +176,9 @@ class Transaction:
         :raises CommitUnknown: the reply to COMMIT was lost.
         :raises DBError: COMMIT or the flush before it failed; all is rolled back.
         """
+        if self.spec.mode is not Mode.WRITER and self._factory.rolls_back_readers:
+            self.rollback()
+            return
         session = self.session
         try:
             if self.connection is not None and self.connection.doom is not None:
@@ -220,3 +223,8 @@ class Transaction:
         finally:
             self._leave_gate()
             self.state = moved(self.state, State.CLOSED)
+
+
+def _always(session: BlockSession) -> Any:
+    """Return what AsyncSession calls to make the Session that it is a face of."""
+    return lambda **kw: session

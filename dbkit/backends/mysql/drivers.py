@@ -18,8 +18,8 @@ PYMYSQL = frozenset(
     """.split()
 )
 """Source: PyMySQL, "Connection Object". What a text cannot express, or would turn round ("false" is true), is left out:
-``autocommit``, ``auth_plugin_map``, ``conv``, ``cursorclass``, ``ssl``, ``ssl_disabled`` and the like go into the setting
-``connect_args``."""
+``autocommit``, ``auth_plugin_map``, ``conv``, ``cursorclass``, ``ssl``, ``ssl_disabled`` and the like go into the
+setting ``connect_args``."""
 
 MYSQLCLIENT = frozenset(
     """

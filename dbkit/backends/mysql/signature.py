@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from dbkit.backends.rules import Rule, Signature, class_names, layers
-from dbkit.exceptions import DBDuplicateEntry, DBReferenceError
+from dbkit.exceptions import DBConstraintError, DBDuplicateEntry, DBReferenceError
 
 # What the server's text says about an object, before refine() turns it into fields of the error.
 _RAW_FIELDS = ("column", "column_name", "key_there")
@@ -55,6 +55,8 @@ def refine(rule: Rule, fields: dict[str, Any], signature: Signature) -> dict[str
     column = fields.get("column") or fields.get("column_name")
     if column:
         known["columns"] = [_plain(column)]
+    if issubclass(rule.raises, DBConstraintError):
+        _refine_check(known)
     if issubclass(rule.raises, DBDuplicateEntry):
         _refine_duplicate(known)
     if issubclass(rule.raises, DBReferenceError) and "key" in known:
@@ -70,6 +72,12 @@ def _refine_duplicate(known: dict[str, Any]) -> None:
     columns = columns_of_named_key(known.get("constraint", ""), known.get("table"))
     if columns:
         known["columns"] = columns
+
+
+def _refine_check(known: dict[str, Any]) -> None:
+    table, dot, column = known.get("constraint", "").partition(".")
+    if dot and table == known.get("table"):  # MariaDB names a CHECK without a name of its own after its column
+        known["constraint"], known["columns"] = column, [column]
 
 
 def _refine_reference(known: dict[str, Any], there: str, signature: Signature) -> None:

@@ -32,16 +32,6 @@ _ASYNCPG_OF_SQLALCHEMY = frozenset({"prepared_statement_cache_size"})
 """Source: SQLAlchemy, asyncpg dialect, "Prepared Statement Cache"."""
 
 
-@dataclass(frozen=True, slots=True)
-class TranslatingDriver(Driver):
-    """A driver that has another name for an argument of its partner.
-
-    :param translations: the partner's name, and this driver's.
-    """
-
-    translations: Mapping[str, str] = field(default_factory=dict)
-
-
 def _psycopg_arguments() -> frozenset[str]:
     try:
         from psycopg import pq
@@ -78,7 +68,7 @@ def _asyncpg_arguments() -> frozenset[str]:
 DRIVERS: Mapping[str, Driver] = {
     driver.name: driver
     for driver in (
-        TranslatingDriver(
+        Driver(
             name="psycopg",
             colours=frozenset({Colour.BLOCKING, Colour.ASYNCIO}),
             module="psycopg",
@@ -88,7 +78,7 @@ DRIVERS: Mapping[str, Driver] = {
             translations={"ssl": "sslmode"},
         ),
         # SQLAlchemy's second name of the same driver, for asyncio alone.
-        TranslatingDriver(
+        Driver(
             name="psycopg_async",
             colours=frozenset({Colour.ASYNCIO}),
             module="psycopg",
@@ -97,7 +87,7 @@ DRIVERS: Mapping[str, Driver] = {
             arguments=_psycopg_arguments,
             translations={"ssl": "sslmode"},
         ),
-        TranslatingDriver(
+        Driver(
             name="psycopg2",
             colours=frozenset({Colour.BLOCKING}),
             module="psycopg2",
@@ -107,7 +97,7 @@ DRIVERS: Mapping[str, Driver] = {
             translations={"ssl": "sslmode", "database": "dbname"},
         ),
         # asyncpg reads sslmode's values in ``ssl``. Source: asyncpg, API reference, ``connect``.
-        TranslatingDriver(
+        Driver(
             name="asyncpg",
             colours=frozenset({Colour.ASYNCIO}),
             module="asyncpg",

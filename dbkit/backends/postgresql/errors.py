@@ -237,6 +237,9 @@ def signature(error: BaseException) -> Signature:
         {name: value for name, value in details.items() if value},
         tuple(name for layer in chain for name in class_names(layer)),
         _text(diagnosis, "message_detail" if prefix else "detail"),
+        # For psycopg2 SQLAlchemy also looks for a disconnect in the text, which a trigger may have written.
+        session_lives=type(driver).__module__.startswith("psycopg2")
+        and _text(diagnosis, "severity_nonlocalized") == "ERROR",
     )
 
 

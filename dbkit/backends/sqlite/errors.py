@@ -160,14 +160,14 @@ _RULES = (
         TransactionDoomed,
         codes=("SQLITE_ERROR",),
         text=r"\Ano such savepoint: ",
-        means="the savepoint is gone, because SQLite rolled the whole transaction back",
+        means="the savepoint is gone: SQLite rolled the whole transaction back, if it ever was set",
         source=_TEXTS,
     ),
     Rule(
         TransactionDoomed,
         codes=("SQLITE_ERROR",),
         text=r"\Acannot (?:commit|rollback) - no transaction is active\Z",
-        means="there is no transaction any more, because SQLite rolled it back",
+        means="there is no transaction: SQLite rolled it back, if it was ever begun",
         source=_TEXTS,
     ),
     Rule(
@@ -200,12 +200,6 @@ _RULES = (
         text=r"\AError binding parameter ",
         means="a parameter has a type that SQLite does not store",
         source="Python documentation: sqlite3, adapters",
-    ),
-    Rule(
-        DBDataError,
-        classes=("OverflowError",),
-        means="a whole number does not fit into 64 bits",
-        source="Python documentation: sqlite3",
     ),
     Rule(
         DBError,

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.sqlite.drivers import URI_ARGUMENTS
+from dbkit.exceptions import InvalidURL
 
 _MEMORY_NAMES = frozenset({None, "", ":memory:"})
 
@@ -27,7 +29,15 @@ def vet(url: URL) -> URL:
     """Give a database in memory a name, so that the blocking and the asyncio colour open the same one.
 
     The name lives in SQLite's ``memdb`` file system, where the connections of one process share it.
+
+    :raises InvalidURL: an argument would be ignored.
     """
+    unread = sorted(URI_ARGUMENTS & url.query.keys())
+    if unread and url.query.get("uri") not in ("true", "1", "yes", "on"):
+        raise InvalidURL(
+            f"SQLite reads the URL argument {unread[0]!r} only beside uri=true; write "
+            f"sqlite:///file:NAME?{unread[0]}={url.query[unread[0]]}&uri=true"
+        )
     if url.database in _MEMORY_NAMES and not url.query:
         return url.set(database=f"file:/dbkit-{uuid.uuid4().hex}", query={"vfs": "memdb", "uri": "true"})
     return url

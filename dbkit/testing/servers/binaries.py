@@ -23,6 +23,7 @@ def find_program(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
     for folder in folders:
         for name in names:
             candidate = folder / name
-            if candidate.is_file() and os.access(candidate, os.X_OK):
+            # Not Path.is_file(), which raises for a folder that the caller cannot enter.
+            if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
                 return candidate
     return None

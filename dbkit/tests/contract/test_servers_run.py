@@ -55,10 +55,10 @@ for line in sys.stdin:
 class Worker:
     """A test process that does what it is told."""
 
-    def __init__(self, folder, environment, user=None):
+    def __init__(self, python, folder, environment, user=None):
         account = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [python, "-c", WORKER],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment, **account,
         )  # fmt: skip
 
@@ -92,6 +92,7 @@ class RunTestCase(testtools.TestCase):
 
     grace_s = 0.2
     user = None
+    python = sys.executable
 
     def setUp(self):
         super().setUp()
@@ -111,7 +112,7 @@ class RunTestCase(testtools.TestCase):
         self.run_files = Run.of(self.environment, self.folder / "project")
 
     def worker(self, **environment):
-        worker = Worker(self.folder / "project", {**self.environment, **environment}, self.user)
+        worker = Worker(self.python, self.folder / "project", {**self.environment, **environment}, self.user)
         self.addCleanup(worker.kill)
         return worker
 
@@ -354,6 +355,24 @@ class TestCommand(RunTestCase):
 @unittest.skipUnless(os.geteuid() == 0, "only root can start a process as another user")
 class TestOrdinaryUser(RunTestCase):
     user = pwd.getpwnam("nobody")
+
+    def setUp(self):
+        super().setUp()
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *filter(None, sys.path)])
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        for self.python in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+            if self.can_run(self.python):
+                return
+        self.skipTest(f"user {self.user.pw_name} can run no {version} that finds what dbkit needs")
+
+    def can_run(self, python):
+        account = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+        command = [python, "-c", "import psycopg, pymysql, dbkit.testing.servers"]
+        try:
+            ended = subprocess.run(command, env=self.environment, cwd="/", capture_output=True, **account)
+        except OSError:
+            return False
+        return ended.returncode == 0
 
     def test_an_ordinary_user_starts_servers_as_oneself(self):
         worker = self.worker()

@@ -24,7 +24,6 @@ SCHEMA = (
     "CREATE TABLE strict (id int PRIMARY KEY, n int NOT NULL, pct int, CONSTRAINT pct_range CHECK (pct <= 100), "
     "own int CHECK (own > 0))",
     "CREATE TABLE typed (small tinyint, short varchar(3), day date, kind enum('a', 'b'), number int)",
-    "CREATE TABLE tiny (words varchar(2000)) ENGINE=MEMORY MAX_ROWS=1",
     "CREATE VIEW low AS SELECT * FROM strict WHERE n < 10 WITH CHECK OPTION",
     "INSERT INTO parent VALUES (1, 'One'), (2, 'Two'), (3, 'Three')",
     "INSERT INTO child VALUES (1, 1)",
@@ -96,6 +95,15 @@ def _changed_table(stage: Stage) -> None:
     stage.run("START TRANSACTION WITH CONSISTENT SNAPSHOT", "INSERT INTO witness VALUES (1)")
     stage.elsewhere("ALTER TABLE typed FORCE")
     stage.run("SELECT * FROM typed")
+
+
+def _lost_savepoint(stage: Stage) -> None:
+    stage.run("SAVEPOINT place")
+    try:
+        _deadlock(stage)
+    except Exception as expected:  # the deadlock is only the way to what follows
+        del expected
+    stage.run("ROLLBACK TO SAVEPOINT place")
 
 
 def _killed_query(stage: Stage) -> None:
@@ -225,6 +233,7 @@ PROVOCATIONS = (
                 clean=_without_read_only),
     Provocation("COMMIT on a read-only server", "COMMIT", _demoted_before_commit, url=_limit, phase="commit",
                 clean=_without_read_only),
+    Provocation("savepoint lost to a deadlock", "ROLLBACK TO SAVEPOINT place", _lost_savepoint),
     _plain("no such savepoint", "ROLLBACK TO SAVEPOINT nowhere"),
     _plain("column given twice", "INSERT INTO parent (id, id) VALUES (1, 1)"),
     # -- data
@@ -253,8 +262,9 @@ PROVOCATIONS = (
     _plain("wrong number of values", "INSERT INTO parent VALUES (1)"),
     _plain("not supported", "ALTER TABLE parent ENGINE = nothing"),
     _plain("no such database to use", "USE nowhere"),
-    _plain("table full", "SET SESSION max_heap_table_size = 16384", "CREATE TEMPORARY TABLE tiny2 ENGINE=MEMORY SELECT "
-           "repeat('x', 2000) FROM seq_1_to_1000"),
+    _plain("table full", "SET SESSION max_heap_table_size = 16384",
+           "CREATE TEMPORARY TABLE tiny (words varchar(2000)) ENGINE=MEMORY",
+           "INSERT INTO tiny SELECT repeat('x', 2000) FROM seq_1_to_1000"),
     _plain("code in the database", "SIGNAL SQLSTATE '45000'", bare=True),
     _plain("code in the database, unknown number", "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 30001", bare=True),
     Provocation("no privilege for a table", "DELETE FROM witness", lambda stage: stage.run("DELETE FROM witness"),
@@ -294,6 +304,11 @@ PROVOCATIONS = (
     *map(_signalled, (
         1021, 1022, 1025, 1030, 1036, 1037, 1038, 1041, 1042, 1043, 1047, 1053, 1077, 1079, 1130, 1152, 1153, 1158,
         1159, 1160, 1161, 1169, 1178, 1180, 1184, 1203, 1206, 1216, 1217, 1263, 1290, 1370, 1410, 1586, 1614, 1615,
-        1637, 1698, 1701, 1820, 1834, 1836, 1859, 1862, 1927, 2001, 2003, 2005, 2014, 2020, 2026, 2027, 2055, 2061,
+        1637, 1698, 1820, 1834, 1836, 1859, 1862, 1927,
     )),
+    # The client library of mysqlclient takes these for its own.
+    *(
+        replace(_signalled(number), drivers=("pymysql", "asyncmy", "aiomysql"))
+        for number in (2001, 2005, 2014, 2020, 2026, 2027, 2055, 2061)
+    ),
 )  # fmt: skip

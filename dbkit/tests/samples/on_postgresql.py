@@ -11,6 +11,8 @@ from dbkit.tests.samples.stage import Provocation, Stage, Witness
 
 DATABASE = ("DROP DATABASE IF EXISTS dbkit_samples WITH (FORCE)", "CREATE DATABASE dbkit_samples")
 SCHEMA = (
+    "CREATE TABLE witness (id int)",
+    "GRANT SELECT ON witness TO PUBLIC",
     "CREATE TABLE parent (id int PRIMARY KEY, name text)",
     "CREATE UNIQUE INDEX parent_lower_name ON parent (lower(name), (id + 1))",
     "CREATE TABLE child (id int PRIMARY KEY, pid int CONSTRAINT child_pid_fkey REFERENCES parent (id))",
@@ -35,8 +37,7 @@ SCHEMA = (
     "CREATE USER MAPPING FOR PUBLIC SERVER gone OPTIONS (user 'x', password 'x')",
     "CREATE FOREIGN TABLE abroad (id int) SERVER gone",
 )
-# A failed statement leaves the transaction aborted, so there is nothing to write first: the next one tells.
-WITNESS = Witness(write="", look="SELECT 1")
+WITNESS = Witness(write="INSERT INTO witness VALUES (1)", look="SELECT count(*) FROM witness")
 
 _TEXTS = (
     "deadlock detected",
@@ -50,9 +51,9 @@ _TEXTS = (
 )
 
 
-def _plain(name: str, *statements: str) -> Provocation:
+def _plain(name: str, *statements: str, bare: bool = False) -> Provocation:
     """A provocation of which the last statement fails."""
-    return Provocation(name, statements[-1], lambda stage: stage.run(*statements))
+    return Provocation(name, statements[-1], lambda stage: stage.run(*statements), bare=bare)
 
 
 def _signalled(code: str, message: str = "the sample of a code") -> Provocation:
@@ -212,8 +213,9 @@ PROVOCATIONS = (
     _plain("exclusion", "INSERT INTO booking VALUES ('[4,6)')"),
     # -- conflicts
     Provocation("deadlock", "UPDATE parent SET name = name WHERE id = 2", _deadlock),
-    Provocation("serialization failure in a statement", "UPDATE parent SET name = name WHERE id = 1", _lost_update),
-    Provocation("serialization failure at COMMIT", "COMMIT", _write_skew, phase="commit"),
+    Provocation("serialization failure in a statement", "UPDATE parent SET name = name WHERE id = 1", _lost_update,
+                bare=True),
+    Provocation("serialization failure at COMMIT", "COMMIT", _write_skew, phase="commit", bare=True),
     Provocation("lock timeout", "SELECT * FROM parent WHERE id = 1 FOR UPDATE",
                 lambda stage: _locked(stage, "SET lock_timeout = '10ms'",
                                       "SELECT * FROM parent WHERE id = 1 FOR UPDATE")),
@@ -230,7 +232,7 @@ PROVOCATIONS = (
                 arguments={"command_timeout": 0.3}, drivers=("asyncpg",)),
     _plain("foreign server out of reach", "SELECT * FROM abroad"),
     # -- the transaction
-    _plain("write in a read-only transaction", "SET TRANSACTION READ ONLY", "DELETE FROM child"),
+    _plain("write in a read-only transaction", "SET TRANSACTION READ ONLY", "DELETE FROM child", bare=True),
     Provocation("statement after an error", "SELECT 1", lambda stage: _then(stage, "SELECT 1/0", "SELECT 1")),
     _plain("no such savepoint", "ROLLBACK TO SAVEPOINT nowhere"),
     _plain("not inside a transaction", "VACUUM parent"),

@@ -88,6 +88,15 @@ def _stale(stage: Stage) -> None:
     stage.run("DELETE FROM child")
 
 
+def _lost_savepoint(stage: Stage) -> None:
+    stage.run("SAVEPOINT place")
+    try:
+        stage.run("INSERT OR ROLLBACK INTO parent VALUES (1, 'x')")
+    except Exception as expected:  # it is only the way to what follows
+        del expected
+    stage.run("ROLLBACK TO SAVEPOINT place")
+
+
 def _shared_cache(stage: Stage) -> None:
     rival = stage.other(_shared(stage))
     for statement in ("CREATE TABLE t (a int)", "BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)"):
@@ -180,6 +189,7 @@ PROVOCATIONS = (
     _plain("no such column", "SELECT nothing FROM parent"),
     _plain("table exists", "CREATE TABLE parent (a int)"),
     _plain("syntax error", "SELEC 1"),
+    Provocation("savepoint lost to a rollback", "ROLLBACK TO SAVEPOINT place", _lost_savepoint),
     _plain("no such savepoint", "ROLLBACK TO SAVEPOINT nowhere"),
     _plain("no transaction to commit", "COMMIT", bare=True),
     _plain("two statements", "SELECT 1; SELECT 2"),

@@ -20,7 +20,9 @@ _ATTRIBUTES = (
     "sqlstate", "pgcode", "message", "detail", "table_name", "column_name", "constraint_name",
     "errno", "msg", "sqlite_errorcode", "sqlite_errorname",
 )  # fmt: skip
-_DIAGNOSIS = ("sqlstate", "message_primary", "message_detail", "table_name", "column_name", "constraint_name")
+_DIAGNOSIS = (
+    "sqlstate", "severity_nonlocalized", "message_primary", "message_detail", "table_name", "column_name", "constraint_name",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

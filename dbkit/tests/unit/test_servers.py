@@ -11,7 +11,7 @@ from dbkit.testing import servers
 from dbkit.testing.servers.client import GRACE_SETTING, grace_of
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.kinds import PROVIDERS, provider_of
-from dbkit.testing.servers.polling import waiting, wait_until
+from dbkit.testing.servers.polling import wait_until, waiting
 from dbkit.testing.servers.provider import Installation, Layout, as_settings
 from dbkit.testing.servers.require import REQUIRE_SETTING
 

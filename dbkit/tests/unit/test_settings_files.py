@@ -37,6 +37,12 @@ class TestUnknownNames(SettingsTestCase):
         conf = self.conf("[database]\nmax_pool_size = 3\nslave_connection =\nidle_timeout = 3\nbackend = sqlalchemy\n")
         self.assertEqual([], self.warned(conf))
 
+    def test_a_name_with_dashes_is_not_read_and_so_warned_of(self):
+        conf = self.conf("[database]\nmax-pool-size = 3\n")
+        (text,) = self.warned(conf)
+        self.assertIn("did you mean 'max_pool_size'?", text)
+        self.assertEqual(5, conf.database.max_pool_size)
+
     def test_other_groups_are_not_looked_at(self):
         self.assertEqual([], self.warned(self.conf("[api_database]\nmax_pool_sise = 3\n")))
 

@@ -96,6 +96,7 @@ class TestRefusal(SettingsTestCase):
         error: BaseException | None = self.assertRaises(InvalidSetting, self.resolve, conf)
         self.assertIn("write '$$'", str(error))
         self.assertNotIn("s3cret", str(error))
+        self.assertIsNone(error.__cause__)
         self.assertTrue(error.__suppress_context__)
 
     def test_a_doubled_dollar_is_a_dollar(self):

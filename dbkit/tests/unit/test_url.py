@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import types
 from unittest import mock
 
 import testtools
 from sqlalchemy.engine import URL, make_url
 
 from dbkit.engines import url as urls
-from dbkit.exceptions import BackendMissing, DriverMissing, InvalidURL
+from dbkit.exceptions import BackendMissing, DriverMissing, DriverRefused, InvalidURL
 from dbkit.spec import Colour
 
 PASSWORD = "s3cret"
@@ -188,3 +189,9 @@ class TestColours(testtools.TestCase):
             error = self.assertRaises(DriverMissing, urls.for_colour, "mysql://host/db", Colour.ASYNCIO)
             self.assertIn("pip install 'dbkit[asyncmy]'", str(error))
             urls.for_colour("mysql://host/db", Colour.BLOCKING)
+
+    def test_a_driver_that_would_stop_all_green_threads_is_refused(self):
+        patcher = types.ModuleType("eventlet.patcher")
+        patcher.is_monkey_patched = lambda name: name == "socket"
+        with mock.patch.dict(sys.modules, {"eventlet.patcher": patcher}):
+            self.assertRaises(DriverRefused, urls.for_colour, "mysql+mysqldb://host/db", Colour.BLOCKING)
