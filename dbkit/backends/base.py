@@ -115,6 +115,9 @@ class Backend(Protocol):
     def one_connection(self, url: URL) -> bool:
         """Return whether the database has a single connection, so that its roles share a pool of one."""
 
+    def anchor(self, url: URL) -> object | None:
+        """Return what keeps the database in being while no connection is open; None: it does so by itself."""
+
     def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
         """Return arguments of ``create_engine`` that the product needs for this role."""
 

@@ -2,8 +2,8 @@
 
 SQLAlchemy has no public place for this, so six of its internal methods are overridden: ``_begin_impl``,
 ``_commit_impl``, ``_rollback_impl``, ``_revalidate_connection``, ``_rollback_to_savepoint_impl`` and
-``_release_savepoint_impl``; and ``_close_special`` of the pool's proxy is called as ``Connection.close`` calls it. ``tests/contract/test_sqlalchemy_names.py`` holds them against the
-SQLAlchemy that is installed.
+``_release_savepoint_impl``; and ``_close_special`` of the pool's proxy is called as ``Connection.close`` calls it.
+``tests/contract/test_sqlalchemy_names.py`` holds them against the SQLAlchemy that is installed.
 """
 
 from __future__ import annotations
@@ -207,8 +207,8 @@ class TrackedConnection(Connection):
         """Return the error for whoever goes on in a transaction that is lost."""
         error = TransactionDoomed(
             message=(
-                f"the transaction was lost to an earlier {type(self.doom).__name__} and nothing of it can be stored; let "
-                "that error end the block, or put what may fail into a .savepoint block"
+                f"the transaction was lost to an earlier {type(self.doom).__name__} and nothing of it can be stored; "
+                "let that error end the block, or put what may fail into a .savepoint block"
             ),
             transient=self.doom is not None and self.doom.transient,
         )
@@ -242,8 +242,10 @@ class TrackedConnection(Connection):
             if standing is not Standing.OPEN:
                 self._verify(standing)
         self.committing = True
-        super()._commit_impl()
-        self.committing = False
+        try:
+            super()._commit_impl()
+        finally:
+            self.committing = False
 
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:

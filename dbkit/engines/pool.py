@@ -1,8 +1,9 @@
 """The pools: several of them, one for each role, under one limit.
 
-A database's writers and readers have a pool each, because their connections are opened differently; ``max_pool_size`` and
-``max_overflow`` bound both together. A token is taken before a connection and given back with it, so a pool never has to
-wait while it opens one; when the limit is reached by idle connections of the other role, the oldest of them is closed.
+A database's writers and readers have a pool each, because their connections are opened differently;
+``max_pool_size`` and ``max_overflow`` bound both together. A token is taken before a connection and given back with it,
+so a pool never has to wait while it opens one; when the limit is reached by idle connections of the other role, the
+oldest of them is closed.
 """
 
 from __future__ import annotations

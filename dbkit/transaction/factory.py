@@ -53,6 +53,7 @@ class Factory:
         self._lock = threading.RLock()
         self._settings: EngineSettings | None = None
         self._backend: Backend | None = None
+        self._anchor: object | None = None
         self._blocking: Engines | None = None
         self._asyncio: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engines] = weakref.WeakKeyDictionary()
         self.reached = False
@@ -110,6 +111,7 @@ class Factory:
                 )
                 backend = backend_for(settings.connection.get_backend_name())
                 self._backend = backend
+                self._anchor = backend.anchor(settings.connection)
                 self.rolls_back_readers = settings.rollback_reader_sessions
                 self.flushes_joined = settings.flush_on_subtransaction
                 self._settings = settings
@@ -206,6 +208,8 @@ class Factory:
         """
         with self._lock:
             old = self._blocking
+            if self._url is not None and self.backend.one_connection(self.settings.connection):
+                self._url = self.settings.connection  # the name that a database in memory was given
             self._settings = self._backend = self._blocking = None
             self._asyncio.clear()
             self.reached = False

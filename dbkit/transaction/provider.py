@@ -53,8 +53,8 @@ def key_of(context: Any) -> Any:
     except (AttributeError, TypeError) as error:
         raise InvalidContext(
             f"an object of class {type(context).__name__} takes no attributes, so it can't carry a transaction; pass "
-            "an instance of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, which "
-            "needs no context object"
+            "an instance of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, "
+            "which needs no context object"
         ) from error
     return key
 

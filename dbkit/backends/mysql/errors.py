@@ -13,7 +13,6 @@ from dbkit.exceptions import (
     DBDeadlock,
     DBDuplicateEntry,
     DBError,
-    DBIntegrityError,
     DBInvalidUnicodeParameter,
     DBLockTimeout,
     DBNonExistentConstraint,

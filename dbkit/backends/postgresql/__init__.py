@@ -35,6 +35,9 @@ class PostgreSQL:
     def one_connection(self, url: URL) -> bool:
         return False
 
+    def anchor(self, url: URL) -> object | None:
+        return None
+
     def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
         return session.engine_arguments(url, driver, role, settings)
 

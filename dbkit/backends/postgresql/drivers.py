@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from dbkit.backends.base import Driver
 from dbkit.spec import Colour

@@ -35,6 +35,9 @@ class SQLite:
     def one_connection(self, url: URL) -> bool:
         return session.is_memory(url)
 
+    def anchor(self, url: URL) -> object | None:
+        return session.anchor(url)
+
     def engine_arguments(self, url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
         return session.engine_arguments(url, driver, role, settings)
 

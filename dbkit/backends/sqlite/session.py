@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,13 @@ def path_of(url: URL) -> str:
     if name.startswith("file:"):
         name = name[len("file:") :].split("?", 1)[0]
     return os.path.realpath(name)
+
+
+def anchor(url: URL) -> sqlite3.Connection | None:
+    """Return a connection that keeps a database in memory in being; it vanishes with the last one."""
+    if url.query.get("vfs") != "memdb":
+        return None
+    return sqlite3.connect(f"{url.database}?vfs=memdb", uri=True, check_same_thread=False)
 
 
 def gate(url: URL) -> tuple[str, frozenset[Role]]:

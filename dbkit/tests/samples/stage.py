@@ -128,13 +128,13 @@ class Stage:
         """Run a statement of another session in a thread; it may wait for the connection under test."""
         self._pending.append(self._threads.submit(lambda: session.exec_driver_sql(statement).close()))
 
-    def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something is so."""
+    def until(self, is_so: Callable[[], bool], every_s: float = 0.01) -> None:
+        """Wait until something is so, and look so often."""
         end = time.monotonic() + _BOUND_S
         while not is_so():
             if time.monotonic() > end:
                 raise AssertionError("what the provocation waits for did not come about")
-            time.sleep(0.01)
+            time.sleep(every_s)
 
     def close(self) -> None:
         """End the other sessions."""
