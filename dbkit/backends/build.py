@@ -118,6 +118,8 @@ def _outcome_of(
         return Outcome.UNKNOWN if lost else Outcome.NOT_STARTED
     if lost:
         return verdict.rule.outcome if verdict and verdict.rule.outcome else Outcome.ROLLED_BACK
+    if signature.unsent or (verdict is None and not signature.codes):
+        return Outcome.STATEMENT_FAILED
     if verdict is None or issubclass(verdict.rule.raises, DBConnectionError):
         return rules.failed_statement
     return verdict.outcome

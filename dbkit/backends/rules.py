@@ -43,6 +43,7 @@ class Signature:
     :param classes: names of the exception's class and of those it derives from, for drivers that give no code.
     :param remark: the server's second sentence, where it has one (PostgreSQL's DETAIL).
     :param session_lives: the server said that the session goes on, so it is no disconnect, whatever its text looks like.
+    :param unsent: the driver itself refused; nothing reached the server.
     """
 
     codes: tuple[Code, ...]
@@ -51,6 +52,7 @@ class Signature:
     classes: tuple[str, ...] = ()
     remark: str = ""
     session_lives: bool = False
+    unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

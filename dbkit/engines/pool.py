@@ -84,6 +84,10 @@ class Capacity:
             )
         )
 
+    def keeps_enough(self) -> bool:
+        """Return whether as many connections are idle as are to be kept."""
+        return sum(pool.checkedin() for pool in self._pools) >= self.size
+
     def make_room(self, asking: BoundedPool) -> None:
         """Close an idle connection of another role if the limit is reached."""
         if self.limit < 0 or self.held < self.limit:
@@ -191,7 +195,7 @@ class BoundedPool(Pool):
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         self._in_use.discard(record)
         capacity = self.capacity
-        if self._retired or capacity.held > capacity.size > 0:
+        if self._retired or (capacity.held > capacity.size > 0 and capacity.keeps_enough()):
             self._close(record)
         else:
             self._idle.append((record, self._now()))

@@ -78,12 +78,8 @@ class DBSerializationFailure(DBDeadlock):
 
 
 class DBConsistencyError(DBSerializationFailure):
-    """A row changed between the snapshot and the write (MariaDB's error 1020).
+    """A row changed between the snapshot and the write (MariaDB's error 1020)."""
 
-    The transaction is open still, with what it wrote before, but it can never write this row.
-    """
-
-    outcome = Outcome.STATEMENT_FAILED
     summary = "a row changed since the transaction read it"
 
 

@@ -256,6 +256,11 @@ class TestTheHouse(unittest.TestCase):
         self.assertIn("dbkit.exceptions", self.house)
         self.assertIn("dbkit.backends.base", self.house)
 
+    def test_every_folder_is_a_package(self) -> None:
+        """Others are neither installed nor searched for tests, without a word."""
+        folders = {path.parent for path in Path(__file__).resolve().parent.parent.rglob("*.py")}
+        self.assert_none(str(folder) for folder in folders if not (folder / "__init__.py").exists())
+
     def test_every_file_stands_on_a_floor(self) -> None:
         self.assert_none(homeless(self.house))
 

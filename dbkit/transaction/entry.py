@@ -61,7 +61,8 @@ def decide(spec: TransactionSpec, outer: Enclosing | None, me: Any, colour: Colo
         raise TransactionOwnedElsewhere(
             f"a {spec.mode.value} block was entered in another task or thread than the open {outer.mode.value} block "
             "around it, and a transaction serves one of them at a time; open this one with .independent, or enter it "
-            "in the task or thread that owns the transaction"
+            "in the task or thread that owns the transaction (asyncio.wait_for makes a task on Python 3.11; "
+            "asyncio.timeout does not)"
         )
     if spec.mode not in GRANTS[outer.mode] and not (spec.accept_replica and spec.mode is Mode.READER):
         raise ModeConflict(_REFUSALS[outer.mode, spec.mode])

@@ -8,6 +8,8 @@ from typing import Any
 from dbkit.backends.rules import Rule, Signature, class_names, layers
 from dbkit.exceptions import DBConstraintError, DBDuplicateEntry, DBReferenceError
 
+# Errors of foreign keys in which it was the table pointed to that was written.
+_PARENT_WRITTEN = (1217, 1451, 1701, 1834)
 # What the server's text says about an object, before refine() turns it into fields of the error.
 _RAW_FIELDS = ("column", "column_name", "key_there")
 
@@ -82,7 +84,7 @@ def _refine_check(known: dict[str, Any]) -> None:
 
 def _refine_reference(known: dict[str, Any], there: str, signature: Signature) -> None:
     here = _names(known["key"])
-    if signature.codes[0] in (1451, 1217):
+    if signature.codes[0] in _PARENT_WRITTEN:
         # A row was removed that others point to: the text names their table first, but it is the other end that was
         # written. The error says the same of every product: `table` was written, `key_table` is at the other end.
         known["table"], known["key_table"] = known.get("key_table"), known.get("table")

@@ -240,6 +240,8 @@ def signature(error: BaseException) -> Signature:
         # For psycopg2 SQLAlchemy also looks for a disconnect in the text, which a trigger may have written.
         session_lives=type(driver).__module__.startswith("psycopg2")
         and _text(diagnosis, "severity_nonlocalized") == "ERROR",
+        # asyncpg gives SQLSTATEs to what it refuses itself, but no severity.
+        unsent=sqlstate is not None and not prefix and not _text(driver, "severity"),
     )
 
 

@@ -54,6 +54,8 @@ def claim_port(clock: Clock = SYSTEM_CLOCK) -> PortClaim:
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port of the loopback now."""
     with socket.socket() as probe:
+        # As servers do: connections that have ended linger for a minute, and do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:

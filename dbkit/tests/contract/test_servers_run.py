@@ -110,6 +110,7 @@ class RunTestCase(testtools.TestCase):
             "DBKIT_TEST_SERVERS_GRACE": str(self.grace_s),
         }
         self.run_files = Run.of(self.environment, self.folder / "project")
+        self.addCleanup(self.assert_nothing_is_left)  # which is after the workers have been killed
 
     def worker(self, **environment):
         worker = Worker(self.python, self.folder / "project", {**self.environment, **environment}, self.user)

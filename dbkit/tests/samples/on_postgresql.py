@@ -37,7 +37,9 @@ SCHEMA = (
     "CREATE USER MAPPING FOR PUBLIC SERVER gone OPTIONS (user 'x', password 'x')",
     "CREATE FOREIGN TABLE abroad (id int) SERVER gone",
 )
-WITNESS = Witness(write="INSERT INTO witness VALUES (1)", look="SELECT count(*) FROM witness")
+WITNESS = Witness(
+    write="INSERT INTO witness VALUES (1)", clear="DELETE FROM witness", look="SELECT count(*) FROM witness"
+)
 
 _TEXTS = (
     "deadlock detected",
@@ -176,7 +178,7 @@ def _wants_password(stage: Stage) -> URL:
     line = "host all secretive 127.0.0.1/32 scram-sha-256"
     (path,) = stage.elsewhere("SHOW hba_file")[0]
     (rules,) = stage.elsewhere(f"SELECT pg_read_file('{path}')")[0]
-    if line not in rules:
+    if line not in rules:  # the server's rules let everyone in without a password
         content = "\n".join([line, *(kept for kept in rules.splitlines() if kept and not kept.startswith("#"))])
         stage.elsewhere(f"COPY (SELECT regexp_split_to_table($${content}$$, '\\n')) TO '{path}'")
         stage.elsewhere("SELECT pg_reload_conf()")
@@ -233,6 +235,10 @@ PROVOCATIONS = (
     _plain("foreign server out of reach", "SELECT * FROM abroad"),
     # -- the transaction
     _plain("write in a read-only transaction", "SET TRANSACTION READ ONLY", "DELETE FROM child", bare=True),
+    Provocation("write on a standby", "CREATE TABLE t (a int)", lambda stage: stage.run("CREATE TABLE t (a int)"),
+                bare=True, standby=True),
+    Provocation("writer on a standby", "SET TRANSACTION READ WRITE",
+                lambda stage: stage.run("SET TRANSACTION READ WRITE"), bare=True, standby=True),
     Provocation("statement after an error", "SELECT 1", lambda stage: _then(stage, "SELECT 1/0", "SELECT 1")),
     _plain("no such savepoint", "ROLLBACK TO SAVEPOINT nowhere"),
     _plain("not inside a transaction", "VACUUM parent"),

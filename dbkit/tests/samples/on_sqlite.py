@@ -10,7 +10,9 @@ from sqlalchemy.engine import URL
 
 from dbkit.tests.samples.stage import Provocation, Stage, Witness
 
-WITNESS = Witness(write="INSERT INTO witness VALUES (1)", look="SELECT count(*) FROM witness")
+WITNESS = Witness(
+    write="INSERT INTO witness VALUES (1)", clear="DELETE FROM witness", look="SELECT count(*) FROM witness"
+)
 
 SCHEMA = (
     "BEGIN",

@@ -1,12 +1,17 @@
-"""Record drivers' errors from real servers: ``python -m dbkit.tests.samples.record [product ...] [--url URL]``."""
+"""Record drivers' errors from real servers: ``python -m dbkit.tests.samples.record [product ...]``.
+
+With another version of SQLAlchemy installed, ``--shaped-only`` adds what that version makes of the same errors.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -18,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from dbkit.backends.build import build_error
 from dbkit.backends.rules import RuleSet
 from dbkit.exceptions import DBError
+from dbkit.testing import servers
 from dbkit.tests.samples import on_mysql, on_postgresql, on_sqlite
 from dbkit.tests.samples.specimen import PRODUCTS, Sample, dissect, load, store
 from dbkit.tests.samples.stage import Provocation, Stage
@@ -154,68 +160,90 @@ def _without_port(found: Any, port: int | None, usual: int | None) -> Any:
     return found
 
 
-def record(product: str, url: URL, only: str = "", drivers: Iterable[str] = ()) -> list[Sample]:
+@dataclass(frozen=True)
+class Place:
+    """Where the errors of a product are provoked.
+
+    :param standby: a server in recovery, where the product has such.
+    """
+
+    url: URL
+    standby: URL | None = None
+
+
+@contextmanager
+def place_of(product: str) -> Iterator[Place]:
+    """Start throwaway servers, or name SQLite; the tables are there.
+
+    :raises BackendNotAvailable: there is no server of this product here.
+    """
+    if product == "sqlite":
+        yield Place(make_url("sqlite://"))
+        return
+    with ExitStack() as stack:
+        server = stack.enter_context(servers.private(product, {"max_connections": 40}))
+        standby = None
+        if product == "postgresql":
+            standby = stack.enter_context(servers.private(product))
+            standby.stop()
+            (Path(str(standby.folder)) / "data" / "standby.signal").touch()
+            standby.start()
+        url = server.url(driver=_OTHERS[product].partition("+")[2])
+        yield Place(prepare(product, url), standby.url() if standby else None)
+
+
+def record(product: str, place: Place, only: str = "", drivers: Iterable[str] = ()) -> list[Sample]:
     """Provoke everything with every driver of the product and return the samples, in the order of the provocations."""
-    url = prepare(product, url) if product != "sqlite" else url
-    server = server_version(product, url)
+    version_there = server_version(product, place.url)
     samples = []
     for provocation in provocations(product):
+        url = place.standby if provocation.standby else place.url
         for driver in drivers or DRIVERS[product]:
-            if only not in provocation.name or (provocation.drivers and driver not in provocation.drivers):
+            if url is None or only not in provocation.name or driver not in (provocation.drivers or (driver,)):
                 continue
-            samples.append(take(product, url, driver, provocation, server))
+            samples.append(take(product, url, driver, provocation, version_there))
     return samples
 
 
-def merge(old: list[Sample], new: list[Sample]) -> list[Sample]:
-    """Return the new samples, and of the old ones those that another version of SQLAlchemy has shaped."""
-    versions = {sample.sqlalchemy for sample in new}
+def merge(product: str, old: list[Sample], new: list[Sample], shaped: frozenset[str]) -> list[Sample]:
+    """Return the new samples with the old ones that they do not replace, in the order of the provocations.
+
+    :param shaped: the drivers that were recorded; empty means all.
+    """
+    here = ".".join(sqlalchemy.__version__.split(".")[:2])
+    names = [provocation.name for provocation in provocations(product)]
     kept = [
         sample
         for sample in old
-        if sample.driver in _SHAPED_BY_SQLALCHEMY and sample.sqlalchemy not in versions
+        if sample.provocation in names
+        and (sample.driver not in shaped if shaped else sample.driver in _SHAPED_BY_SQLALCHEMY)
+        or (sample.driver in _SHAPED_BY_SQLALCHEMY and sample.sqlalchemy != here and sample.provocation in names)
     ]
-    return sorted(
-        [*new, *kept], key=lambda sample: (_place(sample, new), sample.driver, sample.sqlalchemy)
-    )
-
-
-def _place(sample: Sample, samples: list[Sample]) -> int:
-    names = [known.provocation for known in samples]
-    return names.index(sample.provocation) if sample.provocation in names else len(names)
+    kept = [sample for sample in kept if not (sample.driver in _SHAPED_BY_SQLALCHEMY and sample.sqlalchemy == here)]
+    order = {name: number for number, name in enumerate(names)}
+    return sorted([*new, *kept], key=lambda sample: (order[sample.provocation], sample.driver, sample.sqlalchemy))
 
 
 def main() -> None:
     """Record the samples of the products that are named, or of all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("products", nargs="*", default=PRODUCTS)
-    parser.add_argument("--url", help="an existing server, with a superuser; else one is started")
     parser.add_argument("--shaped-only", action="store_true", help="only the drivers that SQLAlchemy's version shapes")
-    parser.add_argument("--show", default=None, help="show what this provocation gives, and write nothing")
+    parser.add_argument("--show", help="show what the provocations with this in their name give, and write nothing")
     arguments = parser.parse_args()
     for product in arguments.products:
-        url = make_url(arguments.url) if arguments.url else obtain(product)
+        shaped = _SHAPED_BY_SQLALCHEMY.intersection(DRIVERS[product]) if arguments.shaped_only else frozenset()
+        if arguments.shaped_only and not shaped:
+            continue
+        with place_of(product) as place:
+            new = record(product, place, arguments.show or "", shaped)
         if arguments.show is not None:
-            for sample in record(product, url, arguments.show):
+            for sample in new:
                 print(sample.label, sample.layers, sample.expected, sep="\n  ")
             continue
-        shaped = _SHAPED_BY_SQLALCHEMY.intersection(DRIVERS[product]) if arguments.shaped_only else ()
-        new = record(product, url, drivers=shaped)
-        old = load(product)
-        if arguments.shaped_only:
-            versions = {sample.sqlalchemy for sample in new}
-            new = [*(one for one in old if one.driver not in shaped or one.sqlalchemy not in versions), *new]
-        store(product, merge(old, new))
-        print(f"{product}: {len(new)} samples")
-
-
-def obtain(product: str) -> URL:
-    """Start a throwaway server, or name a database in memory."""
-    if product == "sqlite":
-        return make_url("sqlite://")
-    from dbkit.testing import servers  # only here, so that samples can be read where no server can be started
-
-    return servers.obtain(product).url(driver=_OTHERS[product].partition("+")[2])
+        samples = merge(product, load(product), new, shaped)
+        store(product, samples)
+        print(f"{product}: {len(new)} recorded, {len(samples)} in all")
 
 
 if __name__ == "__main__":

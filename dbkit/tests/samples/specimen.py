@@ -17,7 +17,7 @@ PRODUCTS = ("postgresql", "mysql", "sqlite")
 
 # What the signature functions read, on the exception itself and in psycopg's `diag`.
 _ATTRIBUTES = (
-    "sqlstate", "pgcode", "message", "detail", "table_name", "column_name", "constraint_name",
+    "sqlstate", "pgcode", "severity", "message", "detail", "table_name", "column_name", "constraint_name",
     "errno", "msg", "sqlite_errorcode", "sqlite_errorname",
 )  # fmt: skip
 _DIAGNOSIS = (
@@ -120,9 +120,6 @@ def load(product: str) -> list[Sample]:
 
 def store(product: str, samples: list[Sample]) -> None:
     """Write the samples of a product."""
-    content = {
-        "how": f"regenerate with: python -m dbkit.tests.samples.record {product}",
-        "samples": [asdict(sample) for sample in samples],
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=True)
-    (FOLDER / f"{product}.json").write_text(text + "\n", encoding="utf-8")
+    how = json.dumps(f"regenerate with: python -m dbkit.tests.samples.record {product}")
+    lines = ",\n".join(json.dumps(asdict(sample)) for sample in samples)  # one sample a line
+    (FOLDER / f"{product}.json").write_text(f'{{"how": {how}, "samples": [\n{lines}\n]}}\n', encoding="utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,7 @@ class Provocation:
     :param before: statements that run before the witness is written.
     :param bare: the transaction must begin with the provocation: no witness is written before.
     :param clean: undoes what was prepared.
+    :param standby: it needs a server in recovery.
     :param drivers: the drivers that can do it; empty means all of the product.
     """
 
@@ -46,6 +48,7 @@ class Provocation:
     drivers: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     bare: bool = False
+    standby: bool = False
     clean: Callable[[Stage], object] = lambda stage: None
 
 
@@ -54,10 +57,12 @@ class Witness:
     """How a product's transaction is asked what became of it.
 
     :param write: puts a row into the table ``witness`` before the provocation; empty where none is needed.
+    :param clear: removes all rows from the table.
     :param look: counts the rows that are still there after it.
     """
 
     write: str
+    clear: str
     look: str
 
 
@@ -153,6 +158,8 @@ class Stage:
 
     def play(self, provocation: Provocation) -> Caught:
         """Provoke the error and return it, with what it did to the transaction."""
+        if self._witness.write and not provocation.bare and provocation.phase != "connect":
+            self.elsewhere(self._witness.clear)
         provocation.prepare(self)
         try:
             return replace(self._play(provocation), aftermath=self._aftermath)
@@ -189,6 +196,7 @@ class Stage:
                 return _caught(heard, error, provocation)
             finally:
                 await engine.dispose()
+                await asyncio.to_thread(_await_workers)
         raise AssertionError(f"{provocation.name}: nothing was raised")
 
     def _perform(self, provocation: Provocation) -> None:
@@ -216,6 +224,13 @@ class Stage:
             del refused
             return Aftermath.REFUSED
         return Aftermath.KEPT if count else Aftermath.LOST
+
+
+def _await_workers() -> None:
+    """Wait for aiosqlite's threads, which speak to their event loop to the last, also after a failed connect."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(_BOUND_S)
 
 
 @contextmanager

@@ -1,0 +1,4 @@
+"""What a transaction costs: dbkit beside bare SQLAlchemy, oslo.db and the raw drivers, in one run.
+
+``python -m benchmarks`` prints the tables; ``python -m benchmarks --help`` tells what can be chosen.
+"""

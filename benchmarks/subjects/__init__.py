@@ -1,0 +1,1 @@
+"""The libraries that are measured, each in a file of its own."""

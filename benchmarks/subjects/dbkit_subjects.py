@@ -1,0 +1,261 @@
+"""dbkit: with a context object and with a Database, by Session and by Connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import scenarios as names
+from benchmarks import schema
+from benchmarks.places import Place
+from benchmarks.subjects.subject import Opened
+from dbkit import Database, enginefacade
+
+
+@enginefacade.transaction_context_provider
+class Context:
+    """What a service passes along."""
+
+
+def _settings(place: Place) -> dict[str, Any]:
+    return {"on_engine_create": [place.watch], "sqlite_synchronous": False}
+
+
+def open_with_context(place: Place) -> Opened:
+    """Open it as users of oslo.db know it."""
+    manager = enginefacade.transaction_context(connection=place.text, **_settings(place))
+    context: Any = Context()
+    place.fill(manager.writer.get_engine())
+
+    @manager.writer
+    def empty_writer(context: Any) -> None:
+        pass
+
+    @manager.reader
+    def empty_reader(context: Any) -> None:
+        pass
+
+    @manager.writer
+    def select_writer(context: Any) -> Any:
+        return schema.select_one(context.session)
+
+    @manager.reader
+    def select_reader(context: Any) -> Any:
+        return schema.select_one(context.session)
+
+    @manager.writer
+    def nested_empty(context: Any) -> None:
+        middle_empty(context)
+
+    @manager.writer
+    def middle_empty(context: Any) -> None:
+        empty_writer(context)
+
+    @manager.writer
+    def nested_select(context: Any) -> Any:
+        return middle_select(context)
+
+    @manager.writer
+    def middle_select(context: Any) -> Any:
+        return select_writer(context)
+
+    @manager.writer
+    def update(context: Any, number: int) -> None:
+        schema.update_by_key(context.session, number)
+
+    @manager.writer
+    def floating_ip_update(context: Any, number: int) -> Any:
+        return schema.floating_ip_update(context.session, number)
+
+    return Opened(
+        {
+            names.EMPTY_WRITER: lambda number: empty_writer(context),
+            names.EMPTY_READER: lambda number: empty_reader(context),
+            names.SELECT_WRITER: lambda number: select_writer(context),
+            names.SELECT_READER: lambda number: select_reader(context),
+            names.NESTED_EMPTY: lambda number: nested_empty(context),
+            names.NESTED_SELECT: lambda number: nested_select(context),
+            names.UPDATE: lambda number: update(context, number),
+            names.FLOATING_IP_UPDATE: lambda number: floating_ip_update(context, number),
+        },
+        manager.dispose_pool,
+    )
+
+
+def open_database(place: Place) -> Opened:
+    """Open it without a context object, by Session."""
+    db = Database(place.url, **_settings(place))
+    place.fill(db.engine)
+
+    @db.writer
+    def empty_writer(number: int) -> None:
+        pass
+
+    @db.reader
+    def empty_reader(number: int) -> None:
+        pass
+
+    @db.writer
+    def select_writer(number: int) -> Any:
+        return schema.select_one(db.session)
+
+    @db.reader
+    def select_reader(number: int) -> Any:
+        return schema.select_one(db.session)
+
+    @db.writer
+    def nested_empty(number: int) -> None:
+        middle_empty(number)
+
+    @db.writer
+    def middle_empty(number: int) -> None:
+        empty_writer(number)
+
+    @db.writer
+    def nested_select(number: int) -> Any:
+        return middle_select(number)
+
+    @db.writer
+    def middle_select(number: int) -> Any:
+        return select_writer(number)
+
+    @db.writer
+    def update(number: int) -> None:
+        schema.update_by_key(db.session, number)
+
+    @db.writer
+    def floating_ip_update(number: int) -> Any:
+        return schema.floating_ip_update(db.session, number)
+
+    return Opened(
+        {
+            names.EMPTY_WRITER: empty_writer,
+            names.EMPTY_READER: empty_reader,
+            names.SELECT_WRITER: select_writer,
+            names.SELECT_READER: select_reader,
+            names.NESTED_EMPTY: nested_empty,
+            names.NESTED_SELECT: nested_select,
+            names.UPDATE: update,
+            names.FLOATING_IP_UPDATE: floating_ip_update,
+        },
+        db.dispose,
+    )
+
+
+def open_connections(place: Place) -> Opened:
+    """Open it without a context object, by Connection."""
+    db = Database(place.url, **_settings(place))
+    place.fill(db.engine)
+    writer, reader = db.writer.connection, db.reader.connection
+
+    @writer
+    def empty_writer(number: int) -> None:
+        pass
+
+    @reader
+    def empty_reader(number: int) -> None:
+        pass
+
+    @writer
+    def select_writer(number: int) -> Any:
+        return schema.select_one(db.connection)
+
+    @reader
+    def select_reader(number: int) -> Any:
+        return schema.select_one(db.connection)
+
+    @writer
+    def nested_empty(number: int) -> None:
+        middle_empty(number)
+
+    @writer
+    def middle_empty(number: int) -> None:
+        empty_writer(number)
+
+    @writer
+    def nested_select(number: int) -> Any:
+        return middle_select(number)
+
+    @writer
+    def middle_select(number: int) -> Any:
+        return select_writer(number)
+
+    @writer
+    def update(number: int) -> None:
+        schema.update_by_key(db.connection, number)
+
+    @writer
+    def floating_ip_update(number: int) -> Any:
+        return schema.floating_ip_update_in_core(db.connection, number)
+
+    return Opened(
+        {
+            names.EMPTY_WRITER: empty_writer,
+            names.EMPTY_READER: empty_reader,
+            names.SELECT_WRITER: select_writer,
+            names.SELECT_READER: select_reader,
+            names.NESTED_EMPTY: nested_empty,
+            names.NESTED_SELECT: nested_select,
+            names.UPDATE: update,
+            names.FLOATING_IP_UPDATE: floating_ip_update,
+        },
+        db.dispose,
+    )
+
+
+async def open_in_asyncio(place: Place) -> Opened:
+    """Open it in asyncio, by AsyncSession."""
+    db = Database(place.url, **_settings(place))
+
+    @db.writer
+    async def empty_writer(number: int) -> None:
+        pass
+
+    @db.reader
+    async def empty_reader(number: int) -> None:
+        pass
+
+    @db.writer
+    async def select_writer(number: int) -> Any:
+        return (await db.async_session.execute(schema.SELECT_ONE)).scalar()
+
+    @db.reader
+    async def select_reader(number: int) -> Any:
+        return (await db.async_session.execute(schema.SELECT_ONE)).scalar()
+
+    @db.writer
+    async def nested_empty(number: int) -> None:
+        await middle_empty(number)
+
+    @db.writer
+    async def middle_empty(number: int) -> None:
+        await empty_writer(number)
+
+    @db.writer
+    async def nested_select(number: int) -> Any:
+        return await middle_select(number)
+
+    @db.writer
+    async def middle_select(number: int) -> Any:
+        return await select_writer(number)
+
+    @db.writer
+    async def update(number: int) -> None:
+        await db.async_session.execute(schema.UPDATE_BY_KEY, schema.key_and_host(number))
+
+    @db.writer
+    async def floating_ip_update(number: int) -> Any:
+        return await schema.floating_ip_update_in_asyncio(db.async_session, number)
+
+    return Opened(
+        {
+            names.EMPTY_WRITER: empty_writer,
+            names.EMPTY_READER: empty_reader,
+            names.SELECT_WRITER: select_writer,
+            names.SELECT_READER: select_reader,
+            names.NESTED_EMPTY: nested_empty,
+            names.NESTED_SELECT: nested_select,
+            names.UPDATE: update,
+            names.FLOATING_IP_UPDATE: floating_ip_update,
+        },
+        db.adispose,
+    )

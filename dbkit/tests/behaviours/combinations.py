@@ -1,0 +1,132 @@
+"""Which product, driver, colour and face a behaviour runs on."""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
+
+from dbkit.spec import Colour
+
+
+class Product(enum.Enum):
+    """A database that the behaviours run on."""
+
+    SQLITE_FILE = "sqlite_file"
+    SQLITE_MEMORY = "sqlite_memory"
+    POSTGRESQL = "postgresql"
+    MARIADB = "mariadb"
+
+
+class Face(enum.Enum):
+    """How the code reaches its transaction."""
+
+    DATABASE = "database"
+    CONTEXT = "context"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One way to run a behaviour.
+
+    :param scheme: the dialect's name in the URL.
+    :param driver: its driver there.
+    :param module: what must be importable.
+    :param package: what to install if it is not.
+    """
+
+    product: Product
+    scheme: str
+    driver: str
+    colour: Colour
+    module: str
+    package: str
+    face: Face = Face.DATABASE
+
+    @cached_property
+    def name(self) -> str:
+        """A word that ends the name of a test class."""
+        parts = [self.product.value]
+        if self.product in (Product.POSTGRESQL, Product.MARIADB):
+            parts.append(self.driver if self.scheme != "mariadb" else f"mariadb_{self.driver}")
+        parts.append(self.colour.value)
+        if self.face is Face.CONTEXT:
+            parts.append("context")
+        return "_".join(parts)
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if importlib.util.find_spec(self.module) is None:
+            return f"the driver {self.driver} is not installed: pip install {self.package}"
+        return None
+
+
+def _rows() -> tuple[Combination, ...]:
+    rows = []
+    for product in (Product.SQLITE_FILE, Product.SQLITE_MEMORY):
+        rows += [
+            Combination(product, "sqlite", "pysqlite", Colour.BLOCKING, "sqlite3", "python3"),
+            Combination(product, "sqlite", "aiosqlite", Colour.ASYNCIO, "aiosqlite", "aiosqlite"),
+        ]
+    for driver, colour in (
+        ("psycopg", Colour.BLOCKING),
+        ("psycopg", Colour.ASYNCIO),
+        ("psycopg2", Colour.BLOCKING),
+        ("asyncpg", Colour.ASYNCIO),
+    ):
+        package = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}.get(driver, driver)
+        rows.append(Combination(Product.POSTGRESQL, "postgresql", driver, colour, driver, package))
+    for scheme, driver, colour in (
+        ("mysql", "pymysql", Colour.BLOCKING),
+        ("mysql", "mysqldb", Colour.BLOCKING),
+        ("mariadb", "pymysql", Colour.BLOCKING),
+        ("mysql", "asyncmy", Colour.ASYNCIO),
+        ("mysql", "aiomysql", Colour.ASYNCIO),
+        ("mariadb", "asyncmy", Colour.ASYNCIO),
+    ):
+        module = "MySQLdb" if driver == "mysqldb" else driver
+        package = {"mysqldb": "mysqlclient", "pymysql": "PyMySQL"}.get(driver, driver)
+        rows.append(Combination(Product.MARIADB, scheme, driver, colour, module, package))
+    faces = [
+        Combination(**{**vars(each), "face": Face.CONTEXT})
+        for each in rows
+        if each.product is Product.SQLITE_FILE or each.driver == "psycopg"
+    ]
+    return (*rows, *faces)
+
+
+def _where(choice: object, pick: object) -> frozenset[Combination]:
+    return frozenset(each for each in choice if pick(each))  # type: ignore[attr-defined,operator]
+
+
+#: In a stable order, so that tests are always listed alike.
+ALL = _rows()
+
+#: Each driver, in each colour, through the Database and through context objects.
+EVERY_FACE = frozenset(ALL)
+
+#: Each driver in each colour.
+EVERY_DRIVER = _where(ALL, lambda each: each.face is Face.DATABASE)
+
+SQLITE_FILE = _where(EVERY_DRIVER, lambda each: each.product is Product.SQLITE_FILE)
+SQLITE_MEMORY = _where(EVERY_DRIVER, lambda each: each.product is Product.SQLITE_MEMORY)
+SQLITE = SQLITE_FILE | SQLITE_MEMORY
+POSTGRESQL = _where(EVERY_DRIVER, lambda each: each.product is Product.POSTGRESQL)
+MARIADB = _where(EVERY_DRIVER, lambda each: each.product is Product.MARIADB)
+SERVERS = POSTGRESQL | MARIADB
+
+BLOCKING = _where(ALL, lambda each: each.colour is Colour.BLOCKING)
+ASYNCIO = _where(ALL, lambda each: each.colour is Colour.ASYNCIO)
+
+#: Each product once in each colour, SQLite as a file: for what does not depend on the driver.
+ONE_PER_PRODUCT = SQLITE_FILE | _where(
+    SERVERS, lambda each: each.scheme != "mariadb" and each.driver in ("psycopg", "pymysql", "asyncmy")
+)
+
+#: One database in each colour: for what does not depend on the database.
+ONE = SQLITE_FILE
+
+#: Both faces on one database.
+BOTH_FACES = _where(ALL, lambda each: each.product is Product.SQLITE_FILE)
