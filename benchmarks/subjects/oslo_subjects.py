@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from oslo_db.sqlalchemy import enginefacade
@@ -28,36 +29,36 @@ def open_enginefacade(place: Place) -> Opened:
     place.fill(engine)
 
     @manager.writer
-    def empty_writer(context: Any) -> None:
+    def empty_writer(context: Any, number: int) -> None:
         pass
 
     @manager.reader
-    def empty_reader(context: Any) -> None:
+    def empty_reader(context: Any, number: int) -> None:
         pass
 
     @manager.writer
-    def select_writer(context: Any) -> Any:
+    def select_writer(context: Any, number: int) -> Any:
         return schema.select_one(context.session)
 
     @manager.reader
-    def select_reader(context: Any) -> Any:
+    def select_reader(context: Any, number: int) -> Any:
         return schema.select_one(context.session)
 
     @manager.writer
-    def nested_empty(context: Any) -> None:
-        middle_empty(context)
+    def nested_empty(context: Any, number: int) -> None:
+        middle_empty(context, number)
 
     @manager.writer
-    def middle_empty(context: Any) -> None:
-        empty_writer(context)
+    def middle_empty(context: Any, number: int) -> None:
+        empty_writer(context, number)
 
     @manager.writer
-    def nested_select(context: Any) -> Any:
-        return middle_select(context)
+    def nested_select(context: Any, number: int) -> Any:
+        return middle_select(context, number)
 
     @manager.writer
-    def middle_select(context: Any) -> Any:
-        return select_writer(context)
+    def middle_select(context: Any, number: int) -> Any:
+        return select_writer(context, number)
 
     @manager.writer
     def update(context: Any, number: int) -> None:
@@ -69,14 +70,14 @@ def open_enginefacade(place: Place) -> Opened:
 
     return Opened(
         {
-            names.EMPTY_WRITER: lambda number: empty_writer(context),
-            names.EMPTY_READER: lambda number: empty_reader(context),
-            names.SELECT_WRITER: lambda number: select_writer(context),
-            names.SELECT_READER: lambda number: select_reader(context),
-            names.NESTED_EMPTY: lambda number: nested_empty(context),
-            names.NESTED_SELECT: lambda number: nested_select(context),
-            names.UPDATE: lambda number: update(context, number),
-            names.FLOATING_IP_UPDATE: lambda number: floating_ip_update(context, number),
+            names.EMPTY_WRITER: partial(empty_writer, context),
+            names.EMPTY_READER: partial(empty_reader, context),
+            names.SELECT_WRITER: partial(select_writer, context),
+            names.SELECT_READER: partial(select_reader, context),
+            names.NESTED_EMPTY: partial(nested_empty, context),
+            names.NESTED_SELECT: partial(nested_select, context),
+            names.UPDATE: partial(update, context),
+            names.FLOATING_IP_UPDATE: partial(floating_ip_update, context),
         },
         engine.dispose,
     )

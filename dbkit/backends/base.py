@@ -73,10 +73,12 @@ class SessionFacts:
 
     :param autocommits: each statement is a transaction of its own until :class:`Standing` says otherwise.
     :param lock_timeout_rolls_back: a lock timeout discards the whole transaction, not the statement alone.
+    :param warning: what the operator should know of the server's configuration.
     """
 
     autocommits: bool = False
     lock_timeout_rolls_back: bool = False
+    warning: str = ""
 
 
 class Backend(Protocol):

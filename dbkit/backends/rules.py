@@ -136,6 +136,10 @@ class Verdict:
     at_commit: Outcome
 
 
+def _no_clues(text: str) -> Iterable[Signature]:
+    return ()
+
+
 def _nothing_more(rule: Rule, fields: dict[str, Any], signature: Signature) -> dict[str, Any]:
     return fields
 
@@ -145,6 +149,7 @@ class RuleSet:
 
     :param signature: reads a driver's exception; returns None for one that is not of this product.
     :param refine: completes the fields from the signature, such as columns from the text of a key.
+    :param clues: finds the product's codes in a line of a log, for who asks what an error means.
     :param failed_statement: what a statement that fails does to the transaction it runs in.
     :param failed_commit: what a COMMIT that fails does to the transaction, where the rule does not say.
     """
@@ -156,12 +161,14 @@ class RuleSet:
         *,
         signature: Callable[[BaseException], Signature | None],
         refine: Callable[[Rule, dict[str, Any], Signature], dict[str, Any]] = _nothing_more,
+        clues: Callable[[str], Iterable[Signature]] = _no_clues,
         failed_statement: Outcome = Outcome.STATEMENT_FAILED,
         failed_commit: Outcome = Outcome.UNKNOWN,
     ) -> None:
         self.name = name
         self.rules = tuple(rules)
         self.signature = signature
+        self.clues = clues
         self.failed_statement = failed_statement
         self.failed_commit = failed_commit
         self._refine = refine

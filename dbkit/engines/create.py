@@ -23,6 +23,8 @@ from dbkit.engines.settings import EngineSettings
 from dbkit.exceptions import InvalidURL
 from dbkit.spec import Colour
 
+LOG = logging.getLogger(__name__)
+
 DEFAULT_POOL_TIMEOUT_S = 30.0
 
 
@@ -53,8 +55,12 @@ class Engines:
 
         For asyncio, call it inside SQLAlchemy's greenlet.
         """
+        shared = self.writer.engine.pool is self.reader.engine.pool
         self.writer.engine.dispose()
-        self.reader.engine.dispose()
+        if shared:
+            self.reader.engine.pool = self.writer.engine.pool
+        else:
+            self.reader.engine.dispose()
 
 
 def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour: Colour, clock: Clock) -> Engines:
@@ -73,6 +79,10 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
         lanes[role] = Lane(
             backend, role, engine, async_engine, gate if gated is not None and role in gated[1] else None
         )
+    # only now: SQLAlchemy's own listeners of both engines come first, and ours have the last word
+    for role, lane in lanes.items():
+        if role is Role.WRITER or not backend.one_connection(url):
+            _install_on_pool(lane.engine, settings, backend, url.get_driver_name(), role)
     for hook in settings.on_engine_create:
         for lane in lanes.values():
             hook(lane.engine)
@@ -119,7 +129,7 @@ def _create(
             engine = create_engine(url, **arguments)
     except (SQLAlchemyError, TypeError) as error:
         raise InvalidURL(f"no engine can be made for {settings.masked_url}: {error}") from error
-    _install(engine, settings, backend, driver, role, url, shared is None)
+    _install(engine, settings, backend, driver, role, url)
     return engine, async_engine
 
 
@@ -140,9 +150,7 @@ def _arguments(settings: EngineSettings, backend: Backend, url: URL, driver: str
     return arguments
 
 
-def _install(
-    engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role, url: URL, owns_pool: bool
-) -> None:
+def _install(engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role, url: URL) -> None:
     begin: Callable[[Any], None] | None = backend.begin(driver, role, url)
     if begin is not None:
         # do_begin is a method of SQLAlchemy's Dialect interface; each engine has a dialect of its own
@@ -151,16 +159,22 @@ def _install(
     _log(settings)
     if settings.connection_trace:
         trace.install(engine)
-    if owns_pool:
-        session_settings = settings.session_settings()
 
-        def opened(connection: Any, record: Any) -> None:
-            facts: SessionFacts = backend.open_session(connection, driver, role, session_settings)
-            record.info[FACTS] = facts
 
-        event.listen(engine, "connect", opened)
-        credentials.install(engine, settings)
-        fork.install(engine)
+def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role) -> None:
+    session_settings = settings.session_settings()
+    said: set[str] = set()
+
+    def opened(connection: Any, record: Any) -> None:
+        facts: SessionFacts = backend.open_session(connection, driver, role, session_settings)
+        record.info[FACTS] = facts
+        if facts.warning and facts.warning not in said:
+            said.add(facts.warning)
+            LOG.warning(facts.warning)
+
+    event.listen(engine, "connect", opened)
+    credentials.install(engine, settings)
+    fork.install(engine)
 
 
 def _log(settings: EngineSettings) -> None:

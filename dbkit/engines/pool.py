@@ -88,13 +88,22 @@ class Capacity:
         """Return whether as many connections are idle as are to be kept."""
         return sum(pool.checkedin() for pool in self._pools) >= self.size
 
-    def make_room(self, asking: BoundedPool) -> None:
-        """Close an idle connection of another role if the limit is reached."""
-        if self.limit < 0 or self.held < self.limit:
-            return
+    def claim(self, asking: BoundedPool) -> None:
+        """Count a connection that is about to be opened; close an idle one of another role if that is one too many."""
+        with self.lock:
+            self.held += 1
+        while self.held > self.limit >= 0 and any(pool.evict() for pool in self._pools if pool is not asking):
+            pass
+
+    def disclaim(self) -> None:
+        """Stop counting a connection that is closed, or was never opened."""
+        with self.lock:
+            self.held -= 1
+
+    def suspect(self) -> None:
+        """Test each connection that is idle now before its next use: one of them was found dead."""
         for pool in self._pools:
-            if pool is not asking and pool.evict():
-                return
+            pool.suspect()
 
     def reset(self) -> None:
         """Forget what was held, in the child of a fork."""
@@ -133,7 +142,7 @@ class AsyncCapacity(Capacity):
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self.release()  # the turn came while this caller was giving up: pass it on
-            else:
+            elif turn in self._waiters:
                 self._waiters.remove(turn)
             if isinstance(error, TimeoutError):
                 raise self.exhausted() from None
@@ -202,15 +211,11 @@ class BoundedPool(Pool):
         capacity.release()
 
     def _open(self) -> ConnectionPoolEntry:
-        capacity = self.capacity
-        capacity.make_room(self)
-        with capacity.lock:
-            capacity.held += 1
+        self.capacity.claim(self)
         try:
             return self._create_connection()
         except BaseException:
-            with capacity.lock:
-                capacity.held -= 1
+            self.capacity.disclaim()
             raise
 
     def _verify(self, record: ConnectionPoolEntry) -> None:
@@ -223,13 +228,16 @@ class BoundedPool(Pool):
             alive = dialect.do_ping(connection)
         except dialect.loaded_dbapi.Error as error:
             record.invalidate(error)
+        except BaseException:
+            self.capacity.disclaim()
+            record.invalidate()
+            raise
         else:
             if not alive:
                 record.invalidate()
 
     def _close(self, record: ConnectionPoolEntry) -> None:
-        with self.capacity.lock:
-            self.capacity.held -= 1
+        self.capacity.disclaim()
         record.close()
 
     def suspect(self) -> None:

@@ -52,11 +52,19 @@ def install(engine: Engine, backend: Backend) -> None:
     event.listen(engine, "handle_error", translate)
 
 
-def without_connection(backend: Backend, error: BaseException) -> DBError | None:
-    """Return the typed error for what came up while a connection was made; None for what is not a database's."""
-    if not isinstance(error, Exception):
-        return None
-    return build_error(backend.rules, error, in_transaction=False)
+def without_connection(backend: Backend, engine: Engine, error: BaseException) -> DBError | None:
+    """Return the typed error for what came up while a connection was made; None for what is not a database's.
+
+    asyncio drivers let errors of the network, and on SQLAlchemy 2.0 some of their own, out as they are.
+    """
+    if isinstance(error, DBError):
+        return error
+    driver = backend.drivers.get(engine.dialect.driver.removesuffix("_async"))
+    module = "" if driver is None else driver.module.partition(".")[0]
+    is_databases = isinstance(error, (engine.dialect.loaded_dbapi.Error, OSError, TimeoutError)) or any(
+        cls.__module__.partition(".")[0] == module for cls in type(error).__mro__
+    )
+    return build_error(backend.rules, error, in_transaction=False) if is_databases else None
 
 
 def _commit_unknown(error: DBError) -> CommitUnknown:
@@ -73,7 +81,7 @@ def _is_sqlalchemys_own(context: ExceptionContext) -> bool:
 
 def _suspect(engine: Engine | None) -> None:
     if engine is not None and isinstance(engine.pool, BoundedPool):
-        engine.pool.suspect()
+        engine.pool.capacity.suspect()
 
 
 _NO_REPLY = (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from oslo_config import cfg
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from dbkit.backends.base import Backend
@@ -55,7 +54,7 @@ class Factory:
         self._backend: Backend | None = None
         self._anchor: object | None = None
         self._blocking: Engines | None = None
-        self._asyncio: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Engines] = weakref.WeakKeyDictionary()
+        self._asyncio: dict[asyncio.AbstractEventLoop, Engines] = {}
         self.reached = False
         """A connection was made once."""
         self.rolls_back_readers = False
@@ -147,6 +146,9 @@ class Factory:
 
     def _make_asyncio(self, loop: asyncio.AbstractEventLoop) -> Engines:
         with self._lock:
+            for ended in [each for each in self._asyncio if each.is_closed()]:
+                # nothing can be sent through a closed loop; the sockets close with the objects
+                del self._asyncio[ended]
             engines = self._asyncio[loop] = self._create(Colour.ASYNCIO)
             return engines
 
@@ -160,7 +162,7 @@ class Factory:
         engines = (colour is Colour.BLOCKING and self._blocking) or self.engines(colour)
         return engines.writer if writes else engines.reader
 
-    def reach(self, engine: Engine, colour: Colour) -> Any:
+    def reach(self, lane: Lane, colour: Colour) -> Any:
         """Make the first connection, trying for as long as the settings say; return it.
 
         :raises DBConnectionError: the database stayed out of reach.
@@ -169,9 +171,9 @@ class Factory:
 
         def connect() -> Any:
             try:
-                return engine.raw_connection()
+                return lane.engine.pool.connect()
             except BaseException as error:
-                typed = without_connection(self.backend, error)
+                typed = without_connection(lane.backend, lane.engine, error)
                 if typed is None or typed is error:
                     raise
                 raise typed from error

@@ -100,6 +100,19 @@ class Databased:
         """What gives the transactions their engines."""
         return self._root.factory
 
+    def patch_factory(self, other: Databased | Factory) -> Callable[[], None]:
+        """Let this database's managers and decorated functions work on another database, for a test.
+
+        :returns: what goes back to the first one.
+        """
+        before = self._root.factory
+        self._root.factory = other if isinstance(other, Factory) else other.factory
+
+        def reset() -> None:
+            self._root.factory = before
+
+        return reset
+
     @property
     def is_started(self) -> bool:
         """Whether the settings are resolved, and so fixed."""

@@ -194,7 +194,6 @@ class Scope(Frame):
             self._hooks().forget_since(self._mark)
         nested.__exit__(None if error is None else type(error), error, None if error is None else error.__traceback__)
 
-
     def _flush(self) -> None:
         transaction = self.root.transaction
         if transaction is not None and transaction.session is not None:

@@ -112,10 +112,10 @@ class Transaction:
         factory = self._factory
         try:
             engine = lane.engine
-            fairy = engine.pool.connect() if factory.reached else factory.reach(engine, self.colour)
+            fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
         except BaseException as error:
             self._leave_gate()
-            typed = without_connection(lane.backend, error)
+            typed = without_connection(lane.backend, lane.engine, error)
             if typed is None or typed is error:
                 raise
             raise typed from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dbkit.backends.mysql.clues import clues
 from dbkit.backends.mysql.signature import refine, signature
 from dbkit.backends.rules import Rule, RuleSet
 from dbkit.exceptions import (
@@ -312,4 +313,4 @@ _RULES = (
 )
 
 
-RULES = RuleSet("mysql", _RULES, signature=signature, refine=refine)
+RULES = RuleSet("mysql", _RULES, signature=signature, refine=refine, clues=clues)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +9,6 @@ from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.spec import Isolation
-
-LOG = logging.getLogger(__name__)
 
 # SERVER_STATUS_IN_TRANS of the client protocol's OK packet
 _IN_TRANSACTION = 0x0001
@@ -45,10 +42,10 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
             cursor.execute("SET " + ", ".join(f"SESSION {name} = %s" for name in values), tuple(values.values()))
         cursor.execute(_VARIABLES)
         variables = {str(name): str(value) for name, value in cursor.fetchall()}
-        _check_mode(variables.get("sql_mode"))
         facts = SessionFacts(
             autocommits=role is Role.READER and _autocommits(variables, settings),
             lock_timeout_rolls_back=variables.get("innodb_rollback_on_timeout") == "ON",
+            warning=_fault_of(variables.get("sql_mode")),
         )
         connection.rollback()
         if facts.autocommits:
@@ -64,15 +61,15 @@ def _autocommits(variables: dict[str, str], settings: SessionSettings) -> bool:
     return Isolation.of(level) <= Isolation.READ_COMMITTED and not settings.transaction_pooling
 
 
-def _check_mode(mode: str | None) -> None:
+def _fault_of(mode: str | None) -> str:
     if mode is None:
-        LOG.warning("the server does not tell its sql_mode; data that does not fit may be stored cut off")
-    elif not any(name in mode.upper().split(",") for name in _STRICT_MODES):
-        LOG.warning(
-            "the server's sql_mode is %r, so data that does not fit is stored cut off without an error; set [database] "
-            "mysql_sql_mode to TRADITIONAL or STRICT_ALL_TABLES",
-            mode,
-        )
+        return "the server does not tell its sql_mode; data that does not fit may be stored cut off"
+    if any(name in mode.upper().split(",") for name in _STRICT_MODES):
+        return ""
+    return (
+        f"the server's sql_mode is {mode!r}, so data that does not fit is stored cut off without an error; set "
+        "[database] mysql_sql_mode to TRADITIONAL or STRICT_ALL_TABLES"
+    )
 
 
 def begin(role: Role) -> Callable[[Any], None] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from dbkit.backends.postgresql.clues import clues
 from dbkit.backends.postgresql.keys import read_key
 from dbkit.backends.rules import Rule, RuleSet, Signature, class_names, layers
 from dbkit.exceptions import (
@@ -289,6 +290,7 @@ RULES = RuleSet(
     _RULES,
     signature=signature,
     refine=_refine,
+    clues=clues,
     failed_statement=Outcome.ABORTED,
     failed_commit=Outcome.ROLLED_BACK,
 )

@@ -10,37 +10,29 @@ from sqlalchemy.engine import URL
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.spec import Isolation
 
-_READ_ONLY = "default_transaction_read_only"
+_MAKE_READ_ONLY = (
+    "SELECT set_config('default_transaction_read_only', 'on', false), current_setting('default_transaction_isolation')"
+)
 # libpq's PGTransactionStatusType, as psycopg and psycopg2 show it
 _STANDINGS = {0: Standing.NONE, 1: Standing.OPEN, 2: Standing.OPEN, 3: Standing.FAILED}
 
 
 def engine_arguments(url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
-    """Return the connect arguments of a driver.
-
-    A reader's connections are read-only from their start, so that not even a statement outside any transaction writes.
-    """
-    reads_only = role is Role.READER and not settings.transaction_pooling
+    """Return the connect arguments of a driver."""
     if driver == "asyncpg":
-        return _asyncpg_arguments(reads_only, settings)
+        return _asyncpg_arguments(settings)
     arguments: dict[str, Any] = {}
     if "client_encoding" not in url.query:
         arguments["client_encoding"] = "utf8"
     if settings.connect_timeout is not None and "connect_timeout" not in url.query:
         arguments["connect_timeout"] = settings.connect_timeout
-    if reads_only:
-        given = url.query.get("options", "")
-        given = " ".join(given) if isinstance(given, tuple) else given
-        arguments["options"] = f"{given} -c {_READ_ONLY}=on".strip()
     if settings.transaction_pooling and driver.startswith("psycopg") and driver != "psycopg2":
         arguments["prepare_threshold"] = None
     return {"connect_args": arguments}
 
 
-def _asyncpg_arguments(reads_only: bool, settings: SessionSettings) -> dict[str, Any]:
+def _asyncpg_arguments(settings: SessionSettings) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    if reads_only:
-        arguments["server_settings"] = {_READ_ONLY: "on"}
     if settings.connect_timeout is not None:
         arguments["timeout"] = settings.connect_timeout
     if settings.transaction_pooling:
@@ -53,26 +45,27 @@ def _asyncpg_arguments(reads_only: bool, settings: SessionSettings) -> dict[str,
 def open_session(connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
     """Make a reader's connection read-only, and autocommitting where that loses no promise.
 
-    At READ COMMITTED each statement has a snapshot of its own anyway, so a reader needs no BEGIN.
+    The server is told, so that not even a statement outside any transaction writes. At READ COMMITTED each statement
+    has a snapshot of its own anyway, so a reader needs no BEGIN.
     """
     if role is not Role.READER:
         return SessionFacts()
+    level = None
+    if not settings.transaction_pooling:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(_MAKE_READ_ONLY)
+            _, level = cursor.fetchone()
+        finally:
+            cursor.close()
+        connection.commit()
     if driver == "psycopg2":
         connection.set_session(readonly=True)
     elif driver == "asyncpg":
         connection.readonly = True
     else:
         connection.set_read_only(True)
-    if settings.transaction_pooling:
-        return SessionFacts()
-    cursor = connection.cursor()
-    try:
-        cursor.execute("SHOW default_transaction_isolation")
-        (level,) = cursor.fetchone()
-    finally:
-        cursor.close()
-    connection.rollback()
-    if Isolation.of(level) > Isolation.READ_COMMITTED:
+    if level is None or Isolation.of(level) > Isolation.READ_COMMITTED:
         return SessionFacts()
     connection.autocommit = True
     return SessionFacts(autocommits=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
+from dbkit.backends.sqlite.clues import PRIMARY_CODES, clues
 from dbkit.backends.rules import Rule, RuleSet, Signature, class_names, layers
 from dbkit.exceptions import (
     DBAccessDenied,
@@ -209,18 +209,6 @@ _RULES = (
     ),
 )
 
-_PRIMARY_CODES = {
-    getattr(sqlite3, name): name
-    for name in (
-        "SQLITE_ERROR", "SQLITE_INTERNAL", "SQLITE_PERM", "SQLITE_ABORT", "SQLITE_BUSY", "SQLITE_LOCKED",
-        "SQLITE_NOMEM", "SQLITE_READONLY", "SQLITE_INTERRUPT", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTFOUND",
-        "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL", "SQLITE_EMPTY", "SQLITE_SCHEMA", "SQLITE_TOOBIG",
-        "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_MISUSE", "SQLITE_NOLFS", "SQLITE_AUTH", "SQLITE_FORMAT",
-        "SQLITE_RANGE", "SQLITE_NOTADB",
-    )
-}  # fmt: skip
-
-
 # Python 3.11 calls these "unknown"; SQLite has them since 3.37.
 _NEWER_CODES = {3091: "SQLITE_CONSTRAINT_DATATYPE"}
 
@@ -235,7 +223,7 @@ def signature(error: BaseException) -> Signature:
     details: dict[str, Any] = {}
     if isinstance(number, int) and isinstance(name, str):
         name = _NEWER_CODES.get(number, name)
-        primary = _PRIMARY_CODES.get(number & 0xFF)
+        primary = PRIMARY_CODES.get(number & 0xFF)
         codes = tuple(dict.fromkeys(code for code in (name, primary) if code))
         details = {"errno": number, "errname": name}
     message = driver.args[0] if driver.args and isinstance(driver.args[0], str) else ""
@@ -253,4 +241,6 @@ def _refine(rule: Rule, fields: dict[str, Any], signature: Signature) -> dict[st
     return known
 
 
-RULES = RuleSet("sqlite", _RULES, signature=signature, refine=_refine, failed_commit=Outcome.STATEMENT_FAILED)
+RULES = RuleSet(
+    "sqlite", _RULES, signature=signature, refine=_refine, clues=clues, failed_commit=Outcome.STATEMENT_FAILED
+)

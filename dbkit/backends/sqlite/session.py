@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -14,6 +15,8 @@ from sqlalchemy.engine import URL
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.sqlite.drivers import URI_ARGUMENTS
 from dbkit.exceptions import InvalidURL
+
+LOG = logging.getLogger(__name__)
 
 _MEMORY_NAMES = frozenset({None, "", ":memory:"})
 
@@ -82,10 +85,18 @@ def _has_file(databases: list[tuple[int, str, str]]) -> bool:
     return any(name == "main" and file and not file.startswith("/dbkit-") for _, name, file in databases)
 
 
-def _matches(pattern: str, item: object) -> bool | None:
-    if item is None:
+def _matches(pattern: object, item: object) -> bool | None:
+    if pattern is None or item is None:
         return None
-    return re.search(pattern, str(item)) is not None
+    return re.search(str(pattern), str(item)) is not None
+
+
+def _use_wal(cursor: Any) -> None:
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        # another connection is at work; the mode is the file's, so a later connection can still set it
+        LOG.debug("the journal mode stays as it is: %s", error)
 
 
 def open_session(connection: Any, role: Role, settings: SessionSettings) -> SessionFacts:
@@ -96,8 +107,8 @@ def open_session(connection: Any, role: Role, settings: SessionSettings) -> Sess
             cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA database_list")
         if _has_file(cursor.fetchall()):
-            if settings.sqlite_wal and role is Role.WRITER:
-                cursor.execute("PRAGMA journal_mode = WAL")
+            if settings.sqlite_wal:
+                _use_wal(cursor)
             if not settings.sqlite_synchronous:
                 cursor.execute("PRAGMA synchronous = OFF")
             if role is Role.READER:

@@ -16,7 +16,7 @@ from dbkit.testing.servers.account import Account, acting_as_owner, server_accou
 from dbkit.testing.servers.folders import Run
 from dbkit.testing.servers.polling import Waiting, waiting
 from dbkit.testing.servers.ports import PortClaim, claim_port, is_free
-from dbkit.testing.servers.processes import is_stopped, killing, signal_all, spawn
+from dbkit.testing.servers.processes import is_halted, killing, signal_all, spawn
 from dbkit.testing.servers.provider import Installation, Layout, Provider, Settings
 
 _TOOL_BOUND_S = 120.0
@@ -207,7 +207,7 @@ class Instance:
             self._process.send_signal(signal.SIGSTOP)  # the first one first, so that no others are started meanwhile
         folder = self.layout.folder
         yield from waiting(
-            lambda: all(map(is_stopped, signal_all(folder, signal.SIGSTOP))), _FREEZE_BOUND_S, "the halt of the server"
+            lambda: all(map(is_halted, signal_all(folder, signal.SIGSTOP))), _FREEZE_BOUND_S, "the halt of the server"
         )
 
     def thaw(self) -> None:

@@ -99,10 +99,20 @@ def killing(folder: Path) -> Waiting[None]:
     )
 
 
-def is_stopped(pid: int) -> bool:
-    """Return whether a process is halted, or has ended."""
+def is_halted(pid: int) -> bool:
+    """Return whether a process is stopped by a signal, or has ended."""
+    return _state_of(pid) in "TtXZ"
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process has ended, its parent informed or not."""
+    return _state_of(pid) in "XZ"
+
+
+def _state_of(pid: int) -> str:
+    """Return the letter by which proc(5) names a process's state; that of a dead one if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in "TZX"
+            return stat.read().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
-        return True
+        return "X"

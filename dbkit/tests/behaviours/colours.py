@@ -22,6 +22,9 @@ _AWAITED = frozenset(
     }
 )  # fmt: skip
 
+# And those that return a transaction.
+_GIVE_HANDLES = frozenset({"get_transaction", "get_nested_transaction"})
+
 
 def run_now(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine that never suspends to its end, and return its value."""
@@ -41,13 +44,26 @@ class Waitless:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.target, name)
-        return _awaited(value) if name in _AWAITED and callable(value) else value
+        if name in _AWAITED and callable(value):
+            return _awaited(value)
+        return _wrapping(value) if name in _GIVE_HANDLES else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.target, name, value)
 
     def __contains__(self, item: Any) -> bool:
         return item in self.target
+
+    async def __aenter__(self) -> Any:
+        return wrapped(self.target.__enter__())
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return self.target.__exit__(*error)
+
+    @property
+    def sync_session(self) -> Any:
+        """The blocking session, under the asyncio one's name for it."""
+        return self.target
 
     def begin(self) -> Any:
         """Return what ``async with`` begins and ends, or ``await`` begins."""
@@ -123,6 +139,10 @@ def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
         return wrapped(function(*args, **kwargs))
 
     return call
+
+
+def _wrapping(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **kwargs: wrapped(function(*args, **kwargs))
 
 
 class BlockingColour:

@@ -13,7 +13,7 @@ import testtools
 from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, UsageError
 from dbkit.testing import servers
 from dbkit.testing.servers.polling import wait_until
-from dbkit.testing.servers.processes import is_stopped, processes_in
+from dbkit.testing.servers.processes import is_halted, processes_in
 
 BOUND_S = 30
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
@@ -86,7 +86,7 @@ class Cases:
         server = self.private()
         with self.engine(server).connect() as connection:
             server.freeze()
-            self.assertTrue(all(map(is_stopped, processes_in(server.folder))))
+            self.assertTrue(all(map(is_halted, processes_in(server.folder))))
             server.thaw()
             self.assertEqual(1, connection.scalar(sa.text("SELECT 1")))
 
@@ -159,7 +159,7 @@ class Cases:
     def test_it_takes_two_hundred_connections_or_more(self):
         self.assertGreaterEqual(int(self.scalar(self.shared, self.max_connections)), 200)
 
-    def test_it_can_be_had_by_its_own_account_only_from_this_machine(self):
+    def test_it_listens_on_the_loopback_only(self):
         self.assertEqual("127.0.0.1", self.shared.host)
         listening = [f"0100007F:{self.shared.port:04X}", f"00000000:{self.shared.port:04X}"]
         sockets = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

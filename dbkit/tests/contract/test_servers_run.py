@@ -8,13 +8,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+import psycopg
 import testtools
 
 import dbkit
@@ -24,7 +24,7 @@ from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.folders import Run
 from dbkit.testing.servers.polling import wait_until
 from dbkit.testing.servers.ports import is_claimed, is_free
-from dbkit.testing.servers.processes import processes_in
+from dbkit.testing.servers.processes import has_ended, processes_in
 
 BOUND_S = 60
 SOURCES = Path(dbkit.__file__).resolve().parent.parent
@@ -127,7 +127,7 @@ class RunTestCase(testtools.TestCase):
 
     def wait_for_end(self, *pids):
         def is_over():
-            return not any(Path(f"/proc/{pid}/cwd").exists() for pid in pids)
+            return all(map(has_ended, pids))
 
         wait_until(is_over, BOUND_S, f"the end of processes {pids}")
 
@@ -138,7 +138,7 @@ class RunTestCase(testtools.TestCase):
             return not (
                 processes_in(folder)
                 or folder.exists()
-                or Path(f"/proc/{server['pid']}/cwd").exists()
+                or not has_ended(server["pid"])
                 or is_claimed(server["port"])
                 or not is_free(server["port"])
             )
@@ -295,18 +295,14 @@ class TestEnds(RunTestCase):
 
 class TestDatabasesOfWorkers(RunTestCase):
     def has_database(self, server, name):
-        # To open a connection is to ask, with any driver.
-        with socket.create_connection(("127.0.0.1", server["port"])):
-            listed = self.witness.ask(
-                "(lambda c: [row[0] for row in c.execute('SELECT datname FROM pg_database').fetchall()])"
-                f"(__import__('psycopg').connect({server['url']!r}))"
-            )
-        return name in listed
+        with contextlib.closing(psycopg.connect(server["url"])) as connection:
+            listed = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            return listed.fetchone() is not None
 
     def test_databases_of_a_killed_worker_are_dropped_and_others_stay(self):
-        worker, self.witness = self.worker(), self.worker()
-        server = self.witness.ask("obtain('postgresql')")
-        kept = self.witness.ask("kept['postgresql'].create_database()")
+        worker, witness = self.worker(), self.worker()
+        server = witness.ask("obtain('postgresql')")
+        kept = witness.ask("kept['postgresql'].create_database()")
         worker.ask("obtain('postgresql')")
         lost = worker.ask("kept['postgresql'].create_database()")
         self.assertTrue(self.has_database(server, lost))
@@ -315,8 +311,8 @@ class TestDatabasesOfWorkers(RunTestCase):
         self.assertTrue(self.has_database(server, kept))
 
     def test_an_existing_server_is_used_by_its_url_and_left_clean(self):
-        self.witness = self.worker()
-        server = self.witness.ask("private('postgresql')")
+        witness = self.worker()
+        server = witness.ask("private('postgresql')")
         worker = self.worker(DBKIT_TEST_POSTGRESQL_URL=server["url"])
         self.assertEqual(server["port"], worker.ask("obtain('postgresql')")["port"])
         name = worker.ask("kept['postgresql'].create_database()")

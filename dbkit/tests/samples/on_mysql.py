@@ -54,7 +54,7 @@ def _plain(name: str, *statements: str, bare: bool = False) -> Provocation:
 
 
 def _signalled(number: int, words: str = "the sample of a code") -> Provocation:
-    sql = f'SIGNAL SQLSTATE \'HY000\' SET MYSQL_ERRNO={number}, MESSAGE_TEXT="{words}"'
+    sql = f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO={number}, MESSAGE_TEXT=\"{words}\""
     # It says nothing of the transaction: the server did not do what the code stands for.
     return Provocation(f"signalled {number}", sql, lambda stage: stage.run(sql), how="signalled", bare=True)
 
@@ -76,7 +76,9 @@ def _deadlock(stage: Stage) -> None:
     rival.exec_driver_sql("SELECT * FROM parent WHERE id = 2 FOR UPDATE")
     session = _id(rival)
     stage.meanwhile(rival, "SELECT * FROM parent WHERE id = 1 FOR UPDATE")
-    waits = f"SELECT 1 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = {session} AND trx_state='LOCK WAIT'"
+    waits = (
+        f"SELECT 1 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = {session} AND trx_state='LOCK WAIT'"
+    )
     # InnoDB renews what this table shows only if nobody has looked for a tenth of a second.
     stage.until(lambda: bool(stage.elsewhere(waits)), every_s=0.15)
     stage.run("SELECT * FROM parent WHERE id = 2 FOR UPDATE")
@@ -149,7 +151,8 @@ def _bound(name: str, sql: str, value: object) -> Provocation:
 
 def _limit(stage: Stage, options: str = "", grant: str = "SELECT, INSERT, UPDATE ON dbkit_samples.*") -> URL:
     stage.elsewhere(
-        f"CREATE OR REPLACE USER {_LIMITED}@'127.0.0.1' IDENTIFIED BY 'right' {options}", f"GRANT {grant} TO {_LIMITED}@'127.0.0.1'"
+        f"CREATE OR REPLACE USER {_LIMITED}@'127.0.0.1' IDENTIFIED BY 'right' {options}",
+        f"GRANT {grant} TO {_LIMITED}@'127.0.0.1'",
     )
     return stage.url.set(username=_LIMITED, password="right")
 

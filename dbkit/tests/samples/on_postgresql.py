@@ -27,7 +27,7 @@ SCHEMA = (
     "INSERT INTO parent VALUES (1, 'One'), (2, 'Two')",
     "INSERT INTO child VALUES (1, 1)",
     "INSERT INTO tree VALUES (1, NULL), (2, 1)",
-    'INSERT INTO "Odd table" VALUES (1, \'x)=(y already exists.\')',
+    "INSERT INTO \"Odd table\" VALUES (1, 'x)=(y already exists.')",
     "INSERT INTO strict VALUES (1, 1, 1)",
     "INSERT INTO booking VALUES ('[1,5)')",
     "INSERT INTO late VALUES (1)",
@@ -195,7 +195,7 @@ def _full(stage: Stage) -> URL:
     return stage.url
 
 
-_INSERT_ODD = 'INSERT INTO "Odd table" VALUES (1, \'x)=(y already exists.\')'
+_INSERT_ODD = "INSERT INTO \"Odd table\" VALUES (1, 'x)=(y already exists.')"
 _FOREIGN = "INSERT INTO child VALUES (9, 99)"
 
 PROVOCATIONS = (

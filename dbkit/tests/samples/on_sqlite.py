@@ -39,7 +39,13 @@ _BLOCKING = ("pysqlite",)
 _AT_ONCE = {"timeout": 0.0}
 _FOREIGN_KEYS = ("PRAGMA foreign_keys = ON",)
 
-_TEXTS = ("database is locked", "no such table: x", "no such savepoint: x", "1213", "Cannot operate on a closed database.")
+_TEXTS = (
+    "database is locked",
+    "no such table: x",
+    "no such savepoint: x",
+    "1213",
+    "Cannot operate on a closed database.",
+)
 
 
 def _plain(name: str, *statements: str, **others: Any) -> Provocation:

@@ -1,0 +1,75 @@
+"""Opens a subject on a place and repeats its operations, in either colour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from benchmarks.places import Place
+from benchmarks.subjects.subject import Opened, Operation, Subject
+
+
+class Numbers:
+    """Hands out ranges of numbers that no operation has had, so that each has something to change."""
+
+    def __init__(self) -> None:
+        self._next = 1
+
+    def take(self, count: int) -> range:
+        """Return the next numbers."""
+        first = self._next
+        self._next += count
+        return range(first, first + count)
+
+
+class Course:
+    """A subject that is open on a place, until the ``with`` block ends."""
+
+    def __init__(self, subject: Subject, place: Place, numbers: Numbers) -> None:
+        self.subject = subject
+        self.place = place
+        self._numbers = numbers
+        self._runner = asyncio.Runner() if place.backend.is_asyncio else None
+        self._opened: Opened | None = None
+
+    def __enter__(self) -> Self:
+        if self._runner is None:
+            self._opened = self.subject.open(self.place)
+        else:
+            self._opened = self._runner.run(self.subject.open(self.place))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        assert self._opened is not None
+        if self._runner is None:
+            self._opened.close()
+            return
+        self._runner.run(self._opened.close())
+        self._runner.close()
+
+    def has(self, scenario: str) -> bool:
+        """Return whether the subject knows this scenario."""
+        assert self._opened is not None
+        return scenario in self._opened.operations
+
+    def batch(self, scenario: str, count: int) -> Callable[[], None]:
+        """Return a function without arguments that does the operation ``count`` times, each with another number."""
+        assert self._opened is not None
+        operation = self._opened.operations[scenario]
+        numbers = self._numbers.take(count)
+        if self._runner is None:
+            return lambda: _repeat(operation, numbers)
+        run = self._runner.run
+        return lambda: run(_arepeat(operation, numbers))
+
+
+def _repeat(operation: Operation, numbers: range) -> None:
+    for number in numbers:
+        operation(number)
+
+
+async def _arepeat(operation: Operation, numbers: range) -> None:
+    for number in numbers:
+        await operation(number)

@@ -1,0 +1,74 @@
+"""Time and threads that a test steers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_PATIENCE_S = 30.0
+
+
+class SteeredClock:
+    """A clock that stands still until it is told to go on, or until somebody sleeps by it.
+
+    :param on_sleep: called at each sleep with the number of the sleep, 1 for the first.
+    """
+
+    def __init__(self, on_sleep: Callable[[int], object] = lambda number: None) -> None:
+        self.time = 1000.0
+        self.slept: list[float] = []
+        self._on_sleep = on_sleep
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        self._on_sleep(len(self.slept))
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+    def uniform(self, low: float, high: float) -> float:
+        return (low + high) / 2
+
+
+class Worker(threading.Thread):
+    """A thread that keeps what its work returned or raised."""
+
+    def __init__(self, work: Callable[..., Any], *args: Any) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self._arguments = args
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._value = self._work(*self._arguments)
+        except BaseException as error:  # told by outcome()
+            self._error = error
+
+    def outcome(self) -> Any:
+        """Wait for the end and return what the work returned, or raise what it raised."""
+        self.join(_PATIENCE_S)
+        if self.is_alive():
+            raise AssertionError("a thread of the test has not ended")
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run the work in that many threads, which begin together; return what each returned."""
+    start = threading.Barrier(count)
+
+    def begin(number: int) -> Any:
+        start.wait(_PATIENCE_S)
+        return work(number)
+
+    workers = [Worker(begin, number) for number in range(count)]
+    return [worker.outcome() for worker in workers]
