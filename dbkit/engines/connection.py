@@ -8,13 +8,13 @@ SQLAlchemy has no public place for this, so six of its internal methods are over
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sqlalchemy.engine import Connection, Engine
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
+from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction
 from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, Outcome, TransactionDoomed, TransactionManaged
 from dbkit.spec import Isolation
 
@@ -39,15 +39,6 @@ class Watch:
     """No connection has been taken from the pool yet."""
 
 
-# What a reader may send as text. SELECT can call a function that writes: then only the server can tell.
-_READS = re.compile(
-    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
-_WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
-
-
 class TrackedConnection(Connection):
     """The connection of one transaction, taken from the pool when the first statement needs it.
 
@@ -55,6 +46,7 @@ class TrackedConnection(Connection):
     :ivar doom: the error that the transaction was lost to, or None.
     :ivar used: a statement has succeeded on it.
     :ivar committing: COMMIT has been sent and not been answered.
+    :ivar ending: the block rolls back; what happens now is its own doing.
     """
 
     def __init__(
@@ -73,7 +65,7 @@ class TrackedConnection(Connection):
         self.committing = False
         self.isolation: Isolation | None = None
         self._checkout = checkout
-        self._ending = False
+        self.ending = False
         self._was_open = False
         self._last_error: DBError | None = None
         self._restore: Callable[[], None] | None = None
@@ -127,7 +119,7 @@ class TrackedConnection(Connection):
     def _look_at(self, statement: Any, execution_options: Any) -> None:
         if self.watch & Watch.UNOPENED:
             self._open()
-        if self.watch & Watch.DOOMED and not _ends_savepoint(statement):
+        if self.watch & Watch.DOOMED and not ends_savepoint(statement):
             raise self.doomed()
         if self.watch & Watch.READING and is_write(statement):
             raise DBReadOnly(
@@ -136,7 +128,7 @@ class TrackedConnection(Connection):
                     "joins: write in the writer, or make the function a writer"
                 )
             )
-        if self.watch & Watch.AUTOCOMMIT and _needs_transaction(statement, execution_options):
+        if self.watch & Watch.AUTOCOMMIT and needs_transaction(statement, execution_options):
             self._open_transaction()
 
     # -- beginning ----------------------------------------------------------------------------------------------------
@@ -190,7 +182,7 @@ class TrackedConnection(Connection):
         """Take note of an error of the database; the one that came first is the one that counts."""
         self.erred = True
         self._last_error = error
-        if self._transaction is None or self.doom is not None or self._ending:
+        if self._transaction is None or self.doom is not None or self.ending:
             return
         if not self._was_open and not self.invalidated:
             self._was_open = self.backend.standing(self.driver_level, self.dialect.driver) is Standing.OPEN
@@ -250,7 +242,7 @@ class TrackedConnection(Connection):
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:
             return
-        if not self._ending and self.doom is None:
+        if not self.ending and self.doom is None:
             self.condemn(self._last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
         super()._rollback_impl()
 
@@ -273,13 +265,13 @@ class TrackedConnection(Connection):
 
     def end_with_rollback(self) -> None:
         """Roll back what is open, for the block."""
-        self._ending = True
+        self.ending = True
         if self._transaction is not None:
             self._transaction.rollback()
 
     def drop(self) -> None:
         """Close the DBAPI connection instead of returning it: nobody knows how it stands."""
-        self._ending = True
+        self.ending = True
         if not self.invalidated and self._dbapi_connection is not None:
             self.invalidate()
 
@@ -295,7 +287,7 @@ class TrackedConnection(Connection):
                 self._restore()
         finally:
             if self._transaction is not None:
-                self._ending = True
+                self.ending = True
                 super().close()
             else:
                 self._dbapi_connection = None
@@ -325,35 +317,3 @@ _LOST = (
     "the transaction ended before COMMIT without dbkit's doing: by an error inside the database, or by a COMMIT or "
     "ROLLBACK that was sent as text"
 )
-
-
-def is_write(statement: Any) -> bool:
-    """Return whether a statement changes data, as far as it can be seen from the statement."""
-    if isinstance(statement, str):
-        text = statement
-    elif getattr(statement, "is_text", False):
-        text = str(getattr(statement, "text", ""))
-    elif getattr(statement, "is_select", False):
-        return False
-    elif getattr(statement, "is_dml", False) or getattr(statement, "is_ddl", False):
-        return True
-    else:
-        return False
-    found = _READS.match(text)
-    if found is None:
-        return True
-    return found[1].upper() in ("WITH", "EXPLAIN") and _WRITES_INSIDE.search(text) is not None
-
-
-def _needs_transaction(statement: Any, execution_options: Any) -> bool:
-    if execution_options and execution_options.get("stream_results"):
-        return True
-    if isinstance(statement, str):
-        return _WANTS_TRANSACTION.search(statement) is not None
-    if statement.get_execution_options().get("stream_results"):
-        return True
-    return getattr(statement, "is_text", False) and _WANTS_TRANSACTION.search(str(statement.text)) is not None
-
-
-def _ends_savepoint(statement: Any) -> bool:
-    return getattr(statement, "__visit_name__", "") == "rollback_to_savepoint"

@@ -58,6 +58,11 @@ class Gate:
         self._holder: Any = None
         self._holder_thread = 0
 
+    @property
+    def waiting(self) -> int:
+        """The number of callers in the line."""
+        return len(self._line)
+
     def acquire(self, thread: int) -> None:
         """Take the gate for a thread, which is its owner then, waiting for one's turn.
 

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-from dbkit.exceptions import CommitUnknown
+from collections.abc import Generator
+from typing import Any
+
 from dbkit.plan import adrive, drive
 from dbkit.transaction.greenlets import to_the_end
-from dbkit.transaction.hooks import call, call_or_await
+from dbkit.transaction.hooks import Hooks, call, call_or_await
+from dbkit.transaction.state import State
 from dbkit.transaction.transaction import Transaction
 
 
 def end(transaction: Transaction, error: BaseException | None) -> None:
     """End a blocking transaction; raises what :meth:`Transaction.commit` does."""
-    committed = False
     try:
         if error is None:
             transaction.commit()
-            committed = True
         else:
             transaction.rollback()
-    except CommitUnknown:
-        transaction.hooks = None
-        raise
     finally:
         if transaction.hooks is not None:
-            drive(transaction.hooks.running(committed, call))
+            drive(_running(transaction.hooks, transaction.outcome, call))
 
 
 async def aend(transaction: Transaction, error: BaseException | None) -> None:
     """End an asyncio transaction, whatever becomes of the task meanwhile; raises what :func:`end` does."""
-    committed = False
     try:
-        if error is None:
-            await to_the_end(transaction.commit)
-            committed = True
-        else:
-            await to_the_end(transaction.rollback)
-    except CommitUnknown:
-        transaction.hooks = None
-        raise
+        await to_the_end(transaction.commit if error is None else transaction.rollback)
     finally:
         if transaction.hooks is not None:
-            await adrive(transaction.hooks.running(committed, call_or_await))
+            await adrive(_running(transaction.hooks, transaction.outcome, call_or_await))
+
+
+def _running(hooks: Hooks, outcome: State | None, call: Any) -> Generator[Any, Any, None]:
+    """Plan: run the hooks of this outcome; none where it is not known."""
+    if outcome in (State.COMMITTED, State.ROLLED_BACK):
+        yield from hooks.running(outcome is State.COMMITTED, call)

@@ -30,11 +30,12 @@ class Transaction:
 
     :param factory: gives the engines.
     :param owner: the thread's ident or the asyncio task it serves.
+    :ivar outcome: how it ended: COMMITTED, ROLLED_BACK or UNKNOWN; None while it has not.
     """
 
     __slots__ = (
         "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner",
-        "reading", "session", "spec", "state",
+        "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
@@ -43,6 +44,7 @@ class Transaction:
         self.owner = owner
         self.colour = colour
         self.state = State.NEW
+        self.outcome: State | None = None
         self.connection: TrackedConnection | None = None
         self.session: BlockSession | None = None
         self.hooks: Hooks | None = None
@@ -61,7 +63,7 @@ class Transaction:
         :raises NoTransaction: the block has ended.
         """
         connection = self.connection
-        if connection is None:
+        if connection is None or self.state is not State.ACTIVE:
             return self._make_connection()
         if connection.doom is not None:
             raise connection.doomed()
@@ -96,7 +98,10 @@ class Transaction:
 
     def _make_connection(self) -> TrackedConnection:
         if self.state is not State.NEW:
-            raise NoTransaction("the block has ended without a connection; open another one")
+            raise NoTransaction(
+                "the block has ended, and its session or connection with it; load what is needed later inside the "
+                "block, or open another one"
+            )
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
         connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
@@ -190,8 +195,7 @@ class Transaction:
         except BaseException as error:
             self._discard(State.UNKNOWN if isinstance(error, CommitUnknown) else State.ROLLED_BACK)
             raise
-        self.state = moved(self.state, State.COMMITTED)
-        self._release()
+        self._ended(State.COMMITTED)
 
     def rollback(self) -> None:
         """Roll back. An error on the way is logged, not raised: it would hide the one that made this necessary."""
@@ -201,6 +205,7 @@ class Transaction:
         connection = self.connection
         try:
             if connection is not None and connection.is_taken:
+                connection.ending = True
                 if self.session is not None:
                     self.session.end_with_rollback()
                 connection.end_with_rollback()
@@ -211,10 +216,11 @@ class Transaction:
             assert connection is not None
             connection.drop()
         finally:
-            self.state = moved(self.state, state)
-            self._release()
+            self._ended(state)
 
-    def _release(self) -> None:
+    def _ended(self, state: State) -> None:
+        self.state = moved(self.state, state)
+        self.outcome = state
         try:
             if self.session is not None:
                 self.session.let_go()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbkit.backends.sqlite.clues import PRIMARY_CODES, clues
 from dbkit.backends.rules import Rule, RuleSet, Signature, class_names, layers
+from dbkit.backends.sqlite.clues import PRIMARY_CODES, clues
 from dbkit.exceptions import (
     DBAccessDenied,
     DBConnectionError,

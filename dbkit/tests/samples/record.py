@@ -20,14 +20,11 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
-from dbkit.backends.build import build_error
-from dbkit.backends.rules import RuleSet
-from dbkit.exceptions import DBError
 from dbkit.testing import servers
 from dbkit.tests.samples import on_mysql, on_postgresql, on_sqlite
-from dbkit.tests.samples.specimen import PRODUCTS, Sample, dissect, load, store
-from dbkit.tests.samples.stage import Provocation, Stage
 from dbkit.tests.samples.rulesets import RULESETS
+from dbkit.tests.samples.specimen import PRODUCTS, Sample, dissect, load, store, verdict_on
+from dbkit.tests.samples.stage import Provocation, Stage
 
 # Driver of the URL, package whose version is noted.
 DRIVERS = {
@@ -111,34 +108,6 @@ def take(product: str, url: URL, driver: str, provocation: Provocation, server: 
         layers=_without_port(dissect(caught.error), url.port, _PORTS.get(product)),
     )
     return Sample(**{**sample.__dict__, "expected": verdict_on(RULESETS[product], sample)})
-
-
-def verdict_on(rules: RuleSet, sample: Sample) -> dict[str, Any]:
-    """Return what becomes of a sample: the rule that catches it, and the error that is built."""
-    orig = sample.exception()
-    verdict = rules.classify(orig)
-    error = build_error(
-        rules,
-        orig,
-        statement=sample.sql if sample.phase == "statement" else None,
-        is_disconnect=sample.is_disconnect,
-        in_transaction=sample.phase != "connect",
-        at_commit=sample.phase == "commit",
-    )
-    return {
-        "rule": verdict.rule.label if verdict else None,
-        "raises": type(error).__name__,
-        "outcome": error.outcome.name,
-        "transient": error.transient,
-        "fields": _fields_of(error),
-        "text": str(error),
-    }
-
-
-def _fields_of(error: DBError) -> dict[str, Any]:
-    hidden = {"inner_exception", "cause", "statement", "outcome", "transient"}
-    found = {name: getattr(error, name) for name in sorted(type(error).fields() - hidden)}
-    return {name: value for name, value in found.items() if value not in (None, [])}
 
 
 def server_version(product: str, url: URL) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dbkit.backends.rules import layers
+from dbkit.backends.build import build_error
+from dbkit.backends.rules import RuleSet, layers
+from dbkit.exceptions import DBError
 
 FOLDER = Path(__file__).parent
 PRODUCTS = ("postgresql", "mysql", "sqlite")
@@ -21,7 +23,8 @@ _ATTRIBUTES = (
     "errno", "msg", "sqlite_errorcode", "sqlite_errorname",
 )  # fmt: skip
 _DIAGNOSIS = (
-    "sqlstate", "severity_nonlocalized", "message_primary", "message_detail", "table_name", "column_name", "constraint_name",
+    "sqlstate", "severity_nonlocalized", "message_primary", "message_detail",
+    "table_name", "column_name", "constraint_name",
 )  # fmt: skip
 
 
@@ -105,7 +108,7 @@ def _stand_in(layer: Mapping[str, Any]) -> BaseException:
     for attribute, value in layer["attributes"].items():
         setattr(error, attribute, value)
     if layer["diag"] is not None:
-        error.diag = SimpleNamespace(**dict.fromkeys(_DIAGNOSIS), **{})  # type: ignore[attr-defined]
+        error.diag = SimpleNamespace(**dict.fromkeys(_DIAGNOSIS))  # type: ignore[attr-defined]
         error.diag.__dict__.update(layer["diag"])  # type: ignore[attr-defined]
     return error
 
@@ -123,3 +126,31 @@ def store(product: str, samples: list[Sample]) -> None:
     how = json.dumps(f"regenerate with: python -m dbkit.tests.samples.record {product}")
     lines = ",\n".join(json.dumps(asdict(sample)) for sample in samples)  # one sample a line
     (FOLDER / f"{product}.json").write_text(f'{{"how": {how}, "samples": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def verdict_on(rules: RuleSet, sample: Sample) -> dict[str, Any]:
+    """Return what becomes of a sample: the rule that catches it, and the error that is built."""
+    orig = sample.exception()
+    verdict = rules.classify(orig)
+    error = build_error(
+        rules,
+        orig,
+        statement=sample.sql if sample.phase == "statement" else None,
+        is_disconnect=sample.is_disconnect,
+        in_transaction=sample.phase != "connect",
+        at_commit=sample.phase == "commit",
+    )
+    return {
+        "rule": verdict.rule.label if verdict else None,
+        "raises": type(error).__name__,
+        "outcome": error.outcome.name,
+        "transient": error.transient,
+        "fields": _fields_of(error),
+        "text": str(error),
+    }
+
+
+def _fields_of(error: DBError) -> dict[str, Any]:
+    hidden = {"inner_exception", "cause", "statement", "outcome", "transient"}
+    found = {name: getattr(error, name) for name in sorted(type(error).fields() - hidden)}
+    return {name: value for name, value in found.items() if value not in (None, [])}

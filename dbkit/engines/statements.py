@@ -1,0 +1,56 @@
+"""What a statement does, as far as it can be seen before it is sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.expression import ClauseElement, Executable, TextClause, TextualSelect, UpdateBase
+
+# What a reader may send as text. SELECT can call a function that writes: then only the server can tell.
+_READS = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
+_WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
+
+
+def is_write(statement: Any) -> bool:
+    """Return whether a statement changes data or the schema."""
+    if isinstance(statement, ExecutableDDLElement):
+        return True
+    text = _text_of(statement)
+    if text is None:
+        return isinstance(statement, ClauseElement) and any(
+            isinstance(part, UpdateBase) for part in visitors.iterate(statement)
+        )
+    found = _READS.match(text)
+    if found is None:
+        return True
+    return found[1].upper() in ("WITH", "EXPLAIN") and _WRITES_INSIDE.search(text) is not None
+
+
+def needs_transaction(statement: Any, execution_options: Any) -> bool:
+    """Return whether a statement has a meaning only inside a transaction, such as SET LOCAL or a server-side cursor."""
+    if execution_options and execution_options.get("stream_results"):
+        return True
+    text = _text_of(statement)
+    if text is not None and _WANTS_TRANSACTION.search(text) is not None:
+        return True
+    return isinstance(statement, Executable) and bool(statement.get_execution_options().get("stream_results"))
+
+
+def ends_savepoint(statement: Any) -> bool:
+    """Return whether it is SQLAlchemy's ROLLBACK TO SAVEPOINT."""
+    return getattr(statement, "__visit_name__", "") == "rollback_to_savepoint"
+
+
+def _text_of(statement: Any) -> str | None:
+    if isinstance(statement, str):
+        return statement
+    if isinstance(statement, TextualSelect):
+        statement = statement.element
+    return statement.text if isinstance(statement, TextClause) else None
