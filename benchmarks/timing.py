@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.counting import WARM_UP
 from benchmarks.driving import Course
 
 
@@ -39,7 +40,7 @@ def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int) -
     """
     times = [Times() for _ in courses]
     for course in courses:
-        course.batch(scenario, max(batch // 10, 10))()
+        course.batch(scenario, WARM_UP)()
     gc.collect()
     gc.freeze()
     try:

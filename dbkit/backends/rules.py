@@ -1,7 +1,7 @@
 """How a driver's exception becomes a typed error: signature, rule, rule set.
 
-A :class:`Signature` is what a driver's exception says of itself, read from attributes. A :class:`Rule` is one fact: this
-code means that error. A :class:`RuleSet` holds the rules of one product in order of precedence.
+A :class:`Signature` is what a driver's exception says of itself, read from attributes. A :class:`Rule` is one fact:
+this code means that error. A :class:`RuleSet` holds the rules of one product in order of precedence.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class Signature:
 
     :param codes: the codes it carries, most specific first: ``("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT")``.
     :param message: the server's text, without what the driver or SQLAlchemy puts around it.
-    :param details: fields that the driver names itself: ``constraint``, ``table``, ``columns``, ``sqlstate``, ``errno``.
+    :param details: fields that the driver names itself: ``constraint``, ``table``, ``columns``, ``sqlstate``,
+        ``errno``.
     :param classes: names of the exception's class and of those it derives from, for drivers that give no code.
     :param remark: the server's second sentence, where it has one (PostgreSQL's DETAIL).
-    :param session_lives: the server said that the session goes on, so it is no disconnect, whatever its text looks like.
+    :param session_lives: the server said that the session goes on: it is no disconnect, whatever its text looks like.
     :param unsent: the driver itself refused; nothing reached the server.
     """
 
@@ -62,7 +63,8 @@ class Rule:
     :param raises: the class of the error.
     :param codes: codes of the product; empty only where the driver gives none.
     :param text: a regular expression that narrows: without a match the rule does not catch.
-    :param classes: names of the driver's exception classes; they narrow too. A rule without codes needs these or a text.
+    :param classes: names of the driver's exception classes; they narrow too. A rule without codes needs these or a
+        text.
     :param extract: a regular expression that only reads: its named groups become fields, and no match is no fault,
         because the text changes with the server's language while the code does not.
     :param means: what happened, in words for the operator; the class's own summary where empty.

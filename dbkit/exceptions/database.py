@@ -41,7 +41,9 @@ class DBNonExistentDatabase(DBError):
     advice = "check the URL, or create the database"
     outcome = Outcome.NOT_STARTED
 
-    def __init__(self, database: str | None = None, inner_exception: BaseException | None = None, **fields: Any) -> None:
+    def __init__(
+        self, database: str | None = None, inner_exception: BaseException | None = None, **fields: Any
+    ) -> None:
         super().__init__(inner_exception, **fields)
         self.database = database
 
@@ -255,7 +257,7 @@ class DBNonExistentConstraint(DBError):
         super().__init__(inner_exception, table=table, constraint=constraint, **fields)
 
 
-# -- the transaction -----------------------------------------------------------------------------------------------------
+# -- the transaction -----------------------------------------------------------------------------------------------
 
 
 class TransactionDoomed(DBError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,11 @@ class Worker(threading.Thread):
         if self._error is not None:
             raise self._error
         return self._value
+
+
+def interrupt(thread: threading.Thread, error: type[BaseException]) -> None:
+    """Raise an error in another thread, as soon as it runs Python code again."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error))
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:

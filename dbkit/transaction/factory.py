@@ -57,6 +57,10 @@ class Factory:
         self._asyncio: dict[asyncio.AbstractEventLoop, Engines] = {}
         self.reached = False
         """A connection was made once."""
+        self.is_ready = False
+        """The settings are resolved; said by an attribute, because a property would cost a call."""
+        self.expires = False
+        """``expire_on_commit``: what a block loaded expires at its end."""
         self.rolls_back_readers = False
         """``rollback_reader_sessions``: what a reader loaded expires at its end."""
         self.flushes_joined = False
@@ -111,9 +115,11 @@ class Factory:
                 backend = backend_for(settings.connection.get_backend_name())
                 self._backend = backend
                 self._anchor = backend.anchor(settings.connection)
+                self.expires = settings.expire_on_commit
                 self.rolls_back_readers = settings.rollback_reader_sessions
                 self.flushes_joined = settings.flush_on_subtransaction
                 self._settings = settings
+                self.is_ready = True
             return self._settings
 
     @property
@@ -214,7 +220,7 @@ class Factory:
                 self._url = self.settings.connection  # the name that a database in memory was given
             self._settings = self._backend = self._blocking = None
             self._asyncio.clear()
-            self.reached = False
+            self.reached = self.is_ready = False
         self._start()
         return partial(_dispose, old)
 

@@ -116,6 +116,13 @@ def scope_of(context: Any, attribute: str) -> Scope:
 
 def _session(context: Any) -> Session:
     """The session of the context's innermost block."""
+    scope: Scope | None = CURRENT.get()
+    try:
+        if scope is not None and scope.key is context._dbkit_key and scope.is_open:
+            return scope.session  # by far the commonest case, without a further call
+    except AttributeError:
+        if hasattr(context, _ATTRIBUTE):
+            raise
     return scope_of(context, "session").session
 
 

@@ -73,8 +73,9 @@ class Transaction:
         """Return the session, made on the first call."""
         session = self.session
         if session is None:
-            settings = self._factory.settings
-            session = self.session = BlockSession(self.connect, settings.expire_on_commit)
+            factory = self._factory
+            expires = factory.expires if factory.is_ready else factory.settings.expire_on_commit
+            session = self.session = BlockSession(self.connect, expires)
             if self.reading:
                 session.may_write = False
         return session
@@ -112,8 +113,13 @@ class Transaction:
 
     def _checkout(self) -> tuple[Any, SessionFacts | None]:
         lane = self._lane
-        if lane.gate is not None:
-            self._pass(lane.gate)
+        gate = lane.gate
+        if gate is not None:
+            if self.colour is Colour.BLOCKING:
+                gate.acquire(self.owner)
+            else:
+                gate.acquire_in_task(self.owner, get_ident())
+            self._gate = gate
         factory = self._factory
         try:
             engine = lane.engine
@@ -125,13 +131,6 @@ class Transaction:
                 raise
             raise typed from error
         return fairy, fairy.info.get(FACTS) if lane.backend.keeps_facts else None
-
-    def _pass(self, gate: Gate) -> None:
-        if self.colour is Colour.BLOCKING:
-            gate.acquire(self.owner)
-        else:
-            gate.acquire_in_task(self.owner, get_ident())
-        self._gate = gate
 
     def _leave_gate(self) -> None:
         gate = self._gate
@@ -227,8 +226,9 @@ class Transaction:
             if self.connection is not None:
                 self.connection.give_back()
         finally:
-            self._leave_gate()
-            self.state = moved(self.state, State.CLOSED)
+            if self._gate is not None:
+                self._leave_gate()
+            self.state = State.CLOSED  # legal from each state that a transaction ends in
 
 
 def _always(session: BlockSession) -> Any:

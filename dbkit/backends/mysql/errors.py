@@ -309,6 +309,7 @@ _RULES = (
         disconnect=True,
         means="the network refused or lost the connection",
         source="drivers that let the errors of the socket through",
+        untested="none of the drivers that were tried does",
     ),
 )
 

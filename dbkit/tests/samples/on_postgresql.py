@@ -280,7 +280,8 @@ PROVOCATIONS = (
     Provocation("no such role", "", phase="connect", url=lambda stage: stage.url.set(username="nobody_at_all")),
     Provocation("role that may not log in", "", phase="connect", url=lambda stage: _user(stage, "kept_out", "NOLOGIN")),
     Provocation("wrong password", "", phase="connect", url=_wants_password),
-    Provocation("too many connections of a role", "", phase="connect", url=lambda stage: _user(stage, "crowded", "LOGIN CONNECTION LIMIT 0")),
+    Provocation("too many connections of a role", "", phase="connect",
+                url=lambda stage: _user(stage, "crowded", "LOGIN CONNECTION LIMIT 0")),
     Provocation("too many connections", "", phase="connect", url=_full),
     # -- user's texts that look like errors
     *(

@@ -13,7 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 from dbkit.engines.gate import Gate, gate_for
 from dbkit.exceptions import DBLockTimeout, ModeConflict
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import Worker
+from dbkit.tests.steering import Worker, interrupt
 
 _LONG_S = 20.0
 
@@ -127,6 +127,16 @@ class TestGateOfThreads(testtools.TestCase):
         self.gate.acquire(self.me)
         Worker(self.gate.release, self.me).outcome()
         Worker(_takes, self.gate).outcome()
+
+    def test_one_that_is_interrupted_when_its_turn_comes_hands_it_on(self):
+        self.gate.acquire(self.me)
+        line = _Line(self.gate)
+        line.join("interrupted")
+        line.join("next")
+        interrupt(line.workers[0], KeyboardInterrupt)  # it shows when the thread wakes up
+        self.gate.release(self.me)
+        self.assertRaises(KeyboardInterrupt, line.workers.pop(0).outcome)
+        self.assertEqual(["next"], line.ends())
 
     def test_a_reset_forgets_the_holder_and_the_line(self):
         self.gate.acquire(self.me)
