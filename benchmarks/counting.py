@@ -28,7 +28,8 @@ class Traffic:
 
 def count_calls(course: Course, scenario: str, count: int = COUNTED) -> float:
     """Return the function calls, Python's and C's, of one operation."""
-    return _profiled(course, scenario, count).total_calls / count  # type: ignore[attr-defined]
+    calls: int = _profiled(course, scenario, count).total_calls  # type: ignore[attr-defined]
+    return calls / count
 
 
 def _profiled(course: Course, scenario: str, count: int) -> pstats.Stats:

@@ -35,7 +35,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(NESTED_EMPTY, "three writers inside each other that do nothing", 1000),
     Scenario(NESTED_SELECT, "three writers inside each other, the innermost sends SELECT 1", 200),
     Scenario(UPDATE, "a writer that sends one UPDATE by primary key", 200),
-    Scenario(
-        FLOATING_IP_UPDATE, "select one of 10,000 by its address where not deleted, set values, save, commit", 100
-    ),
+    Scenario(FLOATING_IP_UPDATE, "select one of 10,000 by address where not deleted, set values, save, commit", 100),
 )

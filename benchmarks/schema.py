@@ -5,7 +5,7 @@ The bodies are the same for all subjects that have a Session or a Connection: wh
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -32,7 +32,7 @@ ADDRESSES = tuple(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for nu
 
 def now() -> datetime:
     """Return the time as Nova stores it: in UTC, and without saying so."""
-    return datetime.now(timezone.utc).replace(tzinfo=None)
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class Base(DeclarativeBase):
@@ -82,10 +82,10 @@ class FloatingIp(Base):
         session.flush()
 
 
-TABLE = FloatingIp.__table__
+TABLE: Any = FloatingIp.__table__
 
 # Built once, as code that counts its calls would have it: building them is no part of a transaction's cost.
-SELECT_ONE = select(literal_column("1"))
+SELECT_ONE: Any = select(literal_column("1"))
 UPDATE_BY_KEY: Any = update(TABLE).where(TABLE.c.id == bindparam("key")).values(host=bindparam("new_host"))
 
 
@@ -104,7 +104,7 @@ def populate(engine: Engine) -> None:
         connection.execute(insert(FloatingIp), floating)
 
 
-# -- bodies; `number` is another one at each call, so that each call has something to change ----------------------------
+# -- bodies; `number` is another one at each call, so that each has something to change ----------------------------
 
 
 def select_one(handle: Session | Connection) -> Any:

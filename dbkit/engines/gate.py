@@ -29,13 +29,18 @@ class _Place:
     loop: asyncio.AbstractEventLoop | None = None
     granted: bool = field(default=False)
 
-    def grant(self) -> None:
-        self.granted = True
+    def grant(self) -> bool:
+        """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
         if isinstance(self.turn, threading.Event):
             self.turn.set()
         else:
             assert self.loop is not None
-            self.loop.call_soon_threadsafe(_wake, self.turn)
+            try:
+                self.loop.call_soon_threadsafe(_wake, self.turn)
+            except RuntimeError:
+                return False
+        self.granted = True
+        return True
 
 
 def _wake(turn: asyncio.Future[None]) -> None:
@@ -82,13 +87,13 @@ class Gate:
             place = _Place(thread, thread, threading.Event())
             self._line.append(place)
         assert isinstance(place.turn, threading.Event)
-        granted = False
         try:
-            granted = place.turn.wait(self._timeout_s)
-        finally:
-            if not granted:
-                granted = self._give_up(place)
-        if not granted:
+            in_time = place.turn.wait(self._timeout_s)
+        except BaseException:
+            if self._give_up(place):
+                self.release(thread)
+            raise
+        if not in_time and not self._give_up(place):
             raise self._timed_out()
 
     def acquire_in_task(self, owner: Any, thread: int) -> None:
@@ -121,14 +126,13 @@ class Gate:
     def release(self, owner: Any) -> None:
         """Hand the gate to the next in line."""
         with self._lock:
-            if self._holder is not owner and self._holder != owner:
+            if self._holder != owner:
                 return
-            if self._line:
+            self._holder = None
+            while self._line and self._holder is None:
                 place = self._line.popleft()
-                self._holder, self._holder_thread = place.owner, place.thread
-                place.grant()
-            else:
-                self._holder = None
+                if place.grant():
+                    self._holder, self._holder_thread = place.owner, place.thread
 
     def reset(self) -> None:
         """Forget holder and line, in the child of a fork."""

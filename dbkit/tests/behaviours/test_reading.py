@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import DDL, delete, insert, select, text, update
 from sqlalchemy.schema import DropTable
 
-from dbkit.exceptions import DBReadOnly
+from dbkit.exceptions import DBReadOnly, TransactionDoomed
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import EVERY_DRIVER, POSTGRESQL, SERVERS, SQLITE_FILE
 from dbkit.tests.behaviours.tables import Audit, Item
@@ -65,11 +65,15 @@ class TestReadersInsideWriters(Behaviour):
 
         await self.refused(write)
 
-    async def test_a_bulk_save_is_refused(self):
-        async def write(session):
-            await session.run_sync(lambda plain: plain.bulk_save_objects([Item(id=5)]))
-
-        await self.refused(write)
+    async def test_a_bulk_save_is_refused_and_loses_the_block(self):
+        # SQLAlchemy rolls back when a bulk operation fails, for whatever reason: the block must not look committed
+        with self.raising(TransactionDoomed) as caught:
+            async with self.writer() as session:
+                session.add(Item(id=1))
+                async with self.reader() as reading:
+                    await self.raises(DBReadOnly, reading.run_sync, lambda plain: plain.bulk_save_objects([Item(id=5)]))
+        self.assertIsInstance(caught.error.__cause__, DBReadOnly)
+        self.assertEqual([], self.stored())
 
     async def test_a_change_of_the_schema_is_refused(self):
         for statement in (DDL("DROP TABLE audits"), text("DROP TABLE audits"), DropTable(Audit.__table__)):

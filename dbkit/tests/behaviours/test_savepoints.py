@@ -83,28 +83,22 @@ class TestSavepointBlocks(Behaviour):
         for failing, expected in ((1, [10, 20]), (2, [10, 11, 20]), (3, [10, 11, 12, 20]), (None, [10, 11, 12, 13, 20])):
             async with self.writer() as session:
                 session.add(Item(id=10))
-                try:
-                    await self.deeper(1, failing)
-                except ValueError:
-                    pass
+                await self.deeper(1, failing)
                 session.add(Item(id=20))
             self.assertEqual(expected, self.stored(), failing)
             self.place.empty()
 
     async def deeper(self, level, failing):
-        """Add a row behind a savepoint, and one behind a savepoint in that; the level that fails undoes its own."""
-        if level > 3:
-            return
+        """Add a row behind a savepoint, and another behind a savepoint in that, three deep; one of them fails."""
         try:
             async with self.writer.savepoint() as session:
                 session.add(Item(id=10 + level))
-                await session.flush()
-                await self.deeper(level + 1, failing)
+                if level < 3:
+                    await self.deeper(level + 1, failing)
                 if level == failing:
                     raise ValueError(level)
-        except ValueError:
-            if level != 2:
-                raise
+        except ValueError as error:
+            self.assertEqual((failing,), error.args)
 
     async def test_a_savepoint_in_a_joined_block_is_undone_by_itself(self):
         async with self.writer() as outer:

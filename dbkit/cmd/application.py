@@ -1,0 +1,85 @@
+"""The command line: its subcommands, and what they all do alike."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+from typing import Any
+
+from cliff.app import App
+from cliff.commandmanager import CommandManager
+
+from dbkit.cmd.command import guard, without_secrets
+from dbkit.cmd.demo.command import Demo
+from dbkit.cmd.explain import Explain
+
+#: A distribution can add subcommands by entry points of this group.
+NAMESPACE = "dbkit.commands"
+
+_COMMANDS = {"demo": Demo, "explain": Explain}
+_NOT_UNDERSTOOD = 2
+
+
+class Application(App):
+    """The ``dbkit`` command."""
+
+    NAME = "dbkit"
+    LOG = logging.getLogger("dbkit.cmd")
+
+    def __init__(self) -> None:
+        commands = CommandManager(NAMESPACE)
+        for name, command in _COMMANDS.items():
+            commands.add_command(name, command)
+        super().__init__(
+            description="Declared transactions on SQLAlchemy: what dbkit can do from the command line.",
+            version=importlib.metadata.version("dbkit"),
+            command_manager=commands,
+        )
+        self._handler: logging.Handler | None = None
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
+    ) -> argparse.ArgumentParser:
+        """Return the parser of the options that stand before the subcommand."""
+        return guard(super().build_option_parser(description, version, argparse_kwargs))
+
+    def configure_logging(self) -> None:
+        """Show warnings; with -v everything that dbkit logs."""
+        super().configure_logging()
+        if self.options.verbose_level == self.DEFAULT_VERBOSE_LEVEL:
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is self.stderr:
+                    handler.setLevel(logging.WARNING)
+
+    def run(self, argv: list[str]) -> int:
+        """Run the command line; without a subcommand, show the help."""
+        root = logging.getLogger()
+        handlers, level = list(root.handlers), root.level
+        try:
+            return super().run(argv)
+        finally:  # a program that calls main() keeps its own logging
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+    def interact(self) -> None:
+        """Show the help: there is no prompt."""
+        self.parser.print_help(self.stdout)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Find the subcommand and run it; return the exit code."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            known = ", ".join(sorted(_COMMANDS))
+            self.stderr.write(f"dbkit: there is no command {without_secrets(argv[0])!r}; there are: {known}\n")
+            return _NOT_UNDERSTOOD
+        return super().run_subcommand(argv)
+
+
+def run(argv: list[str]) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        return Application().run(argv)
+    except SystemExit as ended:  # argparse: help was shown, or the arguments were not understood
+        return ended.code if isinstance(ended.code, int) else _NOT_UNDERSTOOD
