@@ -34,14 +34,12 @@ def count_calls(course: Course, scenario: str, count: int = COUNTED) -> float:
 
 def _profiled(course: Course, scenario: str, count: int) -> pstats.Stats:
     course.batch(scenario, WARM_UP)()
-    batch = course.batch(scenario, count)
     profile = cProfile.Profile()
+    batch = course.batch(scenario, count, profile)
     gc.collect()
     gc.disable()  # what it would call back into is no part of the operation
     try:
-        profile.enable()
         batch()
-        profile.disable()
     finally:
         gc.enable()
     return pstats.Stats(profile)

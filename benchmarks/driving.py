@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -54,22 +55,30 @@ class Course:
         assert self._opened is not None
         return scenario in self._opened.operations
 
-    def batch(self, scenario: str, count: int) -> Callable[[], None]:
-        """Return a function without arguments that does the operation ``count`` times, each with another number."""
+    def batch(
+        self, scenario: str, count: int, during: AbstractContextManager[object] | None = None
+    ) -> Callable[[], None]:
+        """Return a function without arguments that does the operation ``count`` times, each with another number.
+
+        :param during: is entered around the operations alone, inside the event loop if there is one.
+        """
         assert self._opened is not None
         operation = self._opened.operations[scenario]
         numbers = self._numbers.take(count)
+        around = nullcontext() if during is None else during
         if self._runner is None:
-            return lambda: _repeat(operation, numbers)
+            return lambda: _repeat(operation, numbers, around)
         run = self._runner.run
-        return lambda: run(_arepeat(operation, numbers))
+        return lambda: run(_arepeat(operation, numbers, around))
 
 
-def _repeat(operation: Operation, numbers: range) -> None:
-    for number in numbers:
-        operation(number)
+def _repeat(operation: Operation, numbers: range, around: AbstractContextManager[object]) -> None:
+    with around:
+        for number in numbers:
+            operation(number)
 
 
-async def _arepeat(operation: Operation, numbers: range) -> None:
-    for number in numbers:
-        await operation(number)
+async def _arepeat(operation: Operation, numbers: range, around: AbstractContextManager[object]) -> None:
+    with around:
+        for number in numbers:
+            await operation(number)

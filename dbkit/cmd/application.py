@@ -17,7 +17,6 @@ from dbkit.cmd.explain import Explain
 #: A distribution can add subcommands by entry points of this group.
 NAMESPACE = "dbkit.commands"
 
-_COMMANDS = {"demo": Demo, "explain": Explain}
 _NOT_UNDERSTOOD = 2
 
 
@@ -29,20 +28,20 @@ class Application(App):
 
     def __init__(self) -> None:
         commands = CommandManager(NAMESPACE)
-        for name, command in _COMMANDS.items():
-            commands.add_command(name, command)
+        commands.add_command("demo", Demo)
+        commands.add_command("explain", Explain)
         super().__init__(
             description="Declared transactions on SQLAlchemy: what dbkit can do from the command line.",
             version=importlib.metadata.version("dbkit"),
             command_manager=commands,
+            deferred_help=True,
         )
-        self._handler: logging.Handler | None = None
 
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
         """Return the parser of the options that stand before the subcommand."""
-        return guard(super().build_option_parser(description, version, argparse_kwargs))
+        return guard(super().build_option_parser(description, version, {"prog": self.NAME, **(argparse_kwargs or {})}))
 
     def configure_logging(self) -> None:
         """Show warnings; with -v everything that dbkit logs."""
@@ -53,7 +52,7 @@ class Application(App):
                     handler.setLevel(logging.WARNING)
 
     def run(self, argv: list[str]) -> int:
-        """Run the command line; without a subcommand, show the help."""
+        """Run the command line; return the exit code."""
         root = logging.getLogger()
         handlers, level = list(root.handlers), root.level
         try:
@@ -62,24 +61,20 @@ class Application(App):
             root.handlers[:] = handlers
             root.setLevel(level)
 
-    def interact(self) -> None:
-        """Show the help: there is no prompt."""
-        self.parser.print_help(self.stdout)
-
     def run_subcommand(self, argv: list[str]) -> int:
         """Find the subcommand and run it; return the exit code."""
         try:
             self.command_manager.find_command(argv)
         except ValueError:
-            known = ", ".join(sorted(_COMMANDS))
+            known = ", ".join(name for name, _ in sorted(self.command_manager))
             self.stderr.write(f"dbkit: there is no command {without_secrets(argv[0])!r}; there are: {known}\n")
             return _NOT_UNDERSTOOD
         return super().run_subcommand(argv)
 
 
 def run(argv: list[str]) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code. Without a subcommand it shows the help: there is no prompt."""
     try:
-        return Application().run(argv)
+        return Application().run(argv or ["--help"])
     except SystemExit as ended:  # argparse: help was shown, or the arguments were not understood
-        return ended.code if isinstance(ended.code, int) else _NOT_UNDERSTOOD
+        return ended.code if isinstance(ended.code, int) else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 from cliff.app import App
 from cliff.command import Command as CliffCommand
@@ -12,7 +13,7 @@ from cliff.command import Command as CliffCommand
 from dbkit.engines.url_mask import mask
 from dbkit.exceptions import DBError
 
-_URL = re.compile(r"[a-zA-Z][\w+.-]*://[^\s'\"]+")
+_URL = re.compile(r"[a-zA-Z][\w+.-]*://[^\s'\",;]+")
 
 
 def without_secrets(text: str) -> str:
@@ -31,8 +32,16 @@ def guard(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
+class _Runs(Protocol):
+    """A subcommand, of whatever kind."""
+
+    @property
+    def app(self) -> App:
+        """The application that it belongs to."""
+
+
 class Command(CliffCommand):
-    """A subcommand. Errors of dbkit are said in one line and end it with 1; anything else is a defect and shows."""
+    """A subcommand. An error is said in one line and ends it with 1."""
 
     app: App
 
@@ -45,12 +54,14 @@ class Command(CliffCommand):
         return run_typed(super().run, self, parsed_args)
 
 
-def run_typed(run: Any, command: Any, parsed_args: argparse.Namespace) -> int:
-    """Run a subcommand; say an error of dbkit in one line."""
+def run_typed(run: Callable[[argparse.Namespace], int], command: _Runs, parsed_args: argparse.Namespace) -> int:
+    """Run a subcommand; say an error in one line, with --debug in full."""
     try:
-        return int(run(parsed_args) or 0)
-    except DBError as error:
+        return run(parsed_args) or 0
+    except Exception as error:  # the outermost boundary of the process
         if command.app.options.debug:
             raise
-        command.app.stderr.write(f"dbkit: {without_secrets(' '.join(str(error).split()))}\n")
+        # The text of our own errors never holds a password; another's may hold anything.
+        text = str(error) if isinstance(error, DBError) else f"{type(error).__name__}; run it as: dbkit --debug ..."
+        command.app.stderr.write(f"dbkit: {' '.join(text.split())}\n")
         return 1

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
-from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction
+from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
 from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, Outcome, TransactionDoomed, TransactionManaged
 from dbkit.spec import Isolation
 
@@ -66,6 +67,7 @@ class TrackedConnection(Connection):
         self.isolation: Isolation | None = None
         self._checkout = checkout
         self.ending = False
+        self._commit_failed = False
         self._was_open = False
         self._last_error: DBError | None = None
         self._restore: Callable[[], None] | None = None
@@ -74,6 +76,8 @@ class TrackedConnection(Connection):
 
     def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
         """Execute a statement, unless the transaction cannot take it."""
+        if statement.__class__ is TextClause:
+            refuse_control(statement.text)
         if self.watch:
             self._look_at(statement, execution_options)
         result = super().execute(statement, parameters, execution_options=execution_options)
@@ -82,6 +86,8 @@ class TrackedConnection(Connection):
 
     def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
         """Execute a statement and return the first column of its first row."""
+        if statement.__class__ is TextClause:
+            refuse_control(statement.text)
         if self.watch:
             self._look_at(statement, execution_options)
         result = super().scalar(statement, parameters, execution_options=execution_options)
@@ -90,6 +96,7 @@ class TrackedConnection(Connection):
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
         """Execute SQL as the driver takes it."""
+        refuse_control(statement)
         if self.watch:
             self._look_at(statement, execution_options)
         result = super().exec_driver_sql(statement, parameters, execution_options)
@@ -122,12 +129,13 @@ class TrackedConnection(Connection):
         if self.watch & Watch.DOOMED and not ends_savepoint(statement):
             raise self.doomed()
         if self.watch & Watch.READING and is_write(statement):
-            raise DBReadOnly(
+            self._last_error = DBReadOnly(
                 message=(
                     "a reader block inside a writer's transaction tried to write; a reader reads only, whatever it "
                     "joins: write in the writer, or make the function a writer"
                 )
             )
+            raise self._last_error
         if self.watch & Watch.AUTOCOMMIT and needs_transaction(statement, execution_options):
             self._open_transaction()
 
@@ -225,6 +233,7 @@ class TrackedConnection(Connection):
     def _commit_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:
             return
+        self._commit_failed = True
         if self.doom is not None:
             raise self.doomed()
         if self.erred:
@@ -238,6 +247,7 @@ class TrackedConnection(Connection):
             super()._commit_impl()
         finally:
             self.committing = False
+        self._commit_failed = False
 
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:
@@ -268,6 +278,9 @@ class TrackedConnection(Connection):
         self.ending = True
         if self._transaction is not None:
             self._transaction.rollback()
+        elif self._commit_failed:
+            # SQLAlchemy takes the transaction for ended; the driver, and on SQLite the database, may not
+            self._rollback_impl()
 
     def drop(self) -> None:
         """Close the DBAPI connection instead of returning it: nobody knows how it stands."""

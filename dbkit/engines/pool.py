@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Self, cast
 
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.pool.base import _ConnectionRecord
 from sqlalchemy.util import await_only
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
@@ -88,10 +89,13 @@ class Capacity:
         """Return whether as many connections are idle as are to be kept."""
         return sum(pool.checkedin() for pool in self._pools) >= self.size
 
-    def claim(self, asking: BoundedPool) -> None:
-        """Count a connection that is about to be opened; close an idle one of another role if that is one too many."""
+    def count(self) -> None:
+        """Count a connection that is about to be opened."""
         with self.lock:
             self.held += 1
+
+    def make_room(self, asking: BoundedPool) -> None:
+        """Close idle connections of other roles while there is one too many."""
         while self.held > self.limit >= 0 and any(pool.evict() for pool in self._pools if pool is not asking):
             pass
 
@@ -205,18 +209,26 @@ class BoundedPool(Pool):
         self._in_use.discard(record)
         capacity = self.capacity
         if self._retired or (capacity.held > capacity.size > 0 and capacity.keeps_enough()):
-            self._close(record)
+            try:
+                self._close(record)
+            finally:
+                capacity.release()
         else:
             self._idle.append((record, self._now()))
-        capacity.release()
+            capacity.release()
 
     def _open(self) -> ConnectionPoolEntry:
-        self.capacity.claim(self)
+        self.capacity.count()
+        record = _ConnectionRecord(self, connect=False)
         try:
-            return self._create_connection()
+            self.capacity.make_room(self)
+            record.get_connection()
         except BaseException:
             self.capacity.disclaim()
+            if record.dbapi_connection is not None:
+                record.invalidate()  # it was made, and then its preparation was cut short
             raise
+        return record
 
     def _verify(self, record: ConnectionPoolEntry) -> None:
         """Test a connection; one that does not answer is dropped, and the caller of the pool gets a new one."""

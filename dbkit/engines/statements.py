@@ -9,6 +9,8 @@ from sqlalchemy.schema import ExecutableDDLElement
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import ClauseElement, Executable, TextClause, TextualSelect, UpdateBase
 
+from dbkit.exceptions import TransactionManaged
+
 # What a reader may send as text. SELECT can call a function that writes: then only the server can tell.
 _READS = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
@@ -16,6 +18,25 @@ _READS = re.compile(
 )
 _WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
 _WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*"
+    r"(COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|BEGIN|START\s+TRANSACTION|END|ABORT|PREPARE\s+TRANSACTION"
+    r"|SET\s+(?:SESSION\s+|@@(?:SESSION\.)?)?AUTOCOMMIT)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def refuse_control(text: str) -> None:
+    """Refuse SQL that would begin or end the block's transaction behind its back.
+
+    :raises TransactionManaged: it would.
+    """
+    found = _CONTROL.match(text)
+    if found is not None:
+        raise TransactionManaged(
+            f"{' '.join(found[1].upper().split())} was sent as text inside a block, whose transaction is the block's "
+            "own; let the block end to commit, raise an error to roll back, or open a .savepoint or .independent block"
+        )
 
 
 def is_write(statement: Any) -> bool:

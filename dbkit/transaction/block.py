@@ -37,7 +37,7 @@ class Block:
         if entry is not Entry.BEGIN:
             scope.enter_joined(entry)
         self._stand_in(scope)
-        return self._hand_out(scope)
+        return self._hand_out(scope, Colour.BLOCKING)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
@@ -51,7 +51,7 @@ class Block:
         if entry is not Entry.BEGIN:
             await in_task(partial(scope.enter_joined, entry))
         self._stand_in(scope)
-        return self._hand_out(scope)
+        return self._hand_out(scope, Colour.ASYNCIO)
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
@@ -73,9 +73,9 @@ class Block:
         self._scope = scope
         self._token = CURRENT.set(scope)
 
-    def _hand_out(self, scope: Scope) -> Any:
+    def _hand_out(self, scope: Scope, colour: Colour) -> Any:
         try:
-            return scope.handle()
+            return scope.handle(colour)
         except BaseException:
             self._step_out()
             raise

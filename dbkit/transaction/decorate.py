@@ -98,8 +98,12 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
             reset_current(token)
         except ValueError:
             pass  # entered in another context, see dbkit.ambient.leave
-        if scope.transaction is not None:
-            end(scope.transaction, None)
+        transaction = scope.transaction
+        if transaction is not None:
+            if transaction.hooks is None:
+                transaction.commit()
+            else:
+                end(transaction, None)
         return result
 
     return block

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dbkit.ambient import Frame
 from dbkit.engines.connection import TrackedConnection
-from dbkit.exceptions import HandleNotRequested
+from dbkit.exceptions import HandleNotRequested, TransactionOwnedElsewhere
 from dbkit.spec import Colour, Handle, Mode, TransactionSpec
 from dbkit.transaction.entry import Enclosing, Entry, decide
 from dbkit.transaction.factory import Factory
@@ -69,8 +69,9 @@ class Scope(Frame):
         """The block's session.
 
         :raises HandleNotRequested: the block asked for a connection, or runs in asyncio.
+        :raises TransactionOwnedElsewhere: the block was entered in another thread or task.
         """
-        if self.colour is not Colour.BLOCKING or self.spec.handle is not Handle.SESSION:
+        if self.owner != get_ident() or self.spec.handle is not Handle.SESSION:
             self._offers(Handle.SESSION, Colour.BLOCKING)
         transaction = self.root.transaction or self.physical()
         return transaction.session or transaction.open_session()
@@ -98,13 +99,19 @@ class Scope(Frame):
         self._offers(Handle.CONNECTION, Colour.ASYNCIO)
         return self.physical().open_async_connection()
 
-    def handle(self) -> Any:
-        """Return what a ``with`` statement binds: a session or a connection, in the block's colour."""
+    def handle(self, colour: Colour) -> Any:
+        """Return what a ``with`` or ``async with`` statement binds: a session or a connection of its colour."""
         if self.spec.handle is Handle.SESSION:
-            return self.session if self.colour is Colour.BLOCKING else self.async_session
-        return self.connection if self.colour is Colour.BLOCKING else self.async_connection
+            return self.session if colour is Colour.BLOCKING else self.async_session
+        return self.connection if colour is Colour.BLOCKING else self.async_connection
 
     def _offers(self, handle: Handle, colour: Colour) -> None:
+        me = get_ident() if self.colour is Colour.BLOCKING else asyncio.current_task()
+        if self.owner != me:
+            raise TransactionOwnedElsewhere(
+                f"the {handle.value} of the open block belongs to the task or thread that entered the block, and "
+                "serves it alone; open a block of one's own here, with .independent"
+            )
         if self.colour is not colour and not (self.colour is Colour.ASYNCIO and in_greenlet()):
             prefix = "async_" if self.colour is Colour.ASYNCIO else ""
             raise HandleNotRequested(
@@ -155,6 +162,9 @@ class Scope(Frame):
             self._mark = self._hooks().mark()
             self._nested = session.begin_nested()
             self._nested.__enter__()
+            session.connection()  # a Session sends SAVEPOINT with its own next statement; the connection's may be first
+        elif self.spec.handle is Handle.CONNECTION:
+            self._flush()  # the connection shall see what the session around it has pending
         root = self.root
         self._reads_in_writer = self.spec.mode is not Mode.WRITER and root.spec.mode is Mode.WRITER
         if self._reads_in_writer:
@@ -186,7 +196,7 @@ class Scope(Frame):
     def _leave_savepoint(self, error: BaseException | None) -> None:
         nested = self._nested
         if nested is None:
-            if error is None and self.source.flushes_joined:
+            if error is None and (self.source.flushes_joined or self._is_session_in_connection()):
                 self._flush()
             return
         self._nested = None
@@ -194,9 +204,12 @@ class Scope(Frame):
             self._hooks().forget_since(self._mark)
         nested.__exit__(None if error is None else type(error), error, None if error is None else error.__traceback__)
 
+    def _is_session_in_connection(self) -> bool:
+        return self.spec.handle is Handle.SESSION and self._joined().spec.handle is Handle.CONNECTION
+
     def _flush(self) -> None:
         transaction = self.root.transaction
-        if transaction is not None and transaction.session is not None:
+        if transaction is not None and transaction.session is not None and transaction.session.may_write:
             transaction.session.flush()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -12,23 +11,34 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import DBReadOnly, TransactionManaged
 
 
-class BlockSession(Session):
-    """A Session that finds its connection when the first statement needs one.
+class Connected(Protocol):
+    """What the session asks of its transaction."""
 
-    :param connect: returns the connection of the block's transaction.
-    """
+    connection: TrackedConnection | None
+    is_over: bool
+
+    def connect(self) -> TrackedConnection:
+        """Return the connection, or say why there is none."""
+
+
+class BlockSession(Session):
+    """A Session that finds its connection when the first statement needs one."""
 
     may_write = True
     """False while a reader block uses it."""
 
-    def __init__(self, connect: Callable[[], TrackedConnection], expire_on_commit: bool = False, **kw: Any) -> None:
+    def __init__(self, transaction: Connected, expire_on_commit: bool = False, **kw: Any) -> None:
         # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
         super().__init__(expire_on_commit=expire_on_commit, join_transaction_mode="control_fully", **kw)
-        self._connect = connect
+        self._block = transaction
 
     def get_bind(self, *args: Any, **kw: Any) -> TrackedConnection:
         """Return the connection of the block."""
-        return self._connect()
+        block = self._block
+        connection = block.connection
+        if connection is None or block.is_over or connection.doom is not None:
+            return block.connect()
+        return connection
 
     def begin(self, nested: bool = False) -> Any:
         """Open a savepoint if ``nested``; the transaction itself is the block's."""

@@ -30,12 +30,13 @@ class Transaction:
 
     :param factory: gives the engines.
     :param owner: the thread's ident or the asyncio task it serves.
+    :ivar is_over: its end has been carried out.
     :ivar outcome: how it ended: COMMITTED, ROLLED_BACK or UNKNOWN; None while it has not.
     """
 
     __slots__ = (
         "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner",
-        "outcome", "reading", "session", "spec", "state",
+        "is_over", "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
@@ -45,6 +46,7 @@ class Transaction:
         self.colour = colour
         self.state = State.NEW
         self.outcome: State | None = None
+        self.is_over = False
         self.connection: TrackedConnection | None = None
         self.session: BlockSession | None = None
         self.hooks: Hooks | None = None
@@ -63,7 +65,7 @@ class Transaction:
         :raises NoTransaction: the block has ended.
         """
         connection = self.connection
-        if connection is None or self.state is not State.ACTIVE:
+        if connection is None or self.is_over:
             return self._make_connection()
         if connection.doom is not None:
             raise connection.doomed()
@@ -75,7 +77,7 @@ class Transaction:
         if session is None:
             factory = self._factory
             expires = factory.expires if factory.is_ready else factory.settings.expire_on_commit
-            session = self.session = BlockSession(self.connect, expires)
+            session = self.session = BlockSession(self, expires)
             if self.reading:
                 session.may_write = False
         return session
@@ -220,14 +222,17 @@ class Transaction:
     def _ended(self, state: State) -> None:
         self.state = moved(self.state, state)
         self.outcome = state
+        self.is_over = True
         try:
             if self.session is not None:
                 self.session.let_go()
             if self.connection is not None:
                 self.connection.give_back()
         finally:
-            if self._gate is not None:
-                self._leave_gate()
+            gate = self._gate
+            if gate is not None:
+                self._gate = None
+                gate.release(self.owner)
             self.state = State.CLOSED  # legal from each state that a transaction ends in
 
 

@@ -48,10 +48,10 @@ class PostgreSQL:
         return None
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
-        return session.isolate(connection, dialect, level)
+        return session.isolate(connection, dialect.driver, dialect, level)
 
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
-        return session.leave_autocommit(connection)
+        return session.leave_autocommit(connection, dialect.driver)
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -71,26 +72,31 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
     return SessionFacts(autocommits=True)
 
 
-def isolate(connection: Any, dialect: Any, level: Isolation) -> Callable[[], None]:
+def isolate(connection: Any, driver: str, dialect: Any, level: Isolation) -> Callable[[], None]:
     """Set the level of the next transaction; the driver sends it with BEGIN."""
     was_autocommit = bool(connection.autocommit)
     dialect.set_isolation_level(connection, level.sql)
 
     def restore() -> None:
         dialect.reset_isolation_level(connection)
-        connection.autocommit = was_autocommit
+        if was_autocommit:
+            _autocommit(connection, driver)
 
     return restore
 
 
-def leave_autocommit(connection: Any) -> Callable[[], None]:
+def leave_autocommit(connection: Any, driver: str) -> Callable[[], None]:
     """Let the driver open a transaction with the next statement; it is READ ONLY by the connection's own setting."""
     connection.autocommit = False
+    return partial(_autocommit, connection, driver)
 
-    def restore() -> None:
+
+def _autocommit(connection: Any, driver: str) -> None:
+    if driver == "psycopg2":
+        # it has reset the server's default to read-write when it left autocommit, and must set it again
+        connection.set_session(readonly=True, autocommit=True)
+    else:
         connection.autocommit = True
-
-    return restore
 
 
 def standing(connection: Any, driver: str) -> Standing:

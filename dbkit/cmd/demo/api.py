@@ -29,7 +29,7 @@ def attach(context: RequestContext, address: str, instance_id: uuid.UUID) -> Non
     instance = rules.owned(session.scalars(statements.instance(instance_id)).first(), context.project_id, "instance")
     floating = rules.owned(session.scalars(statements.claim(address)).first(), context.project_id, address)
     rules.free(floating)
-    rules.within_quota(session.execute(statements.charge(instance_id, 1)).rowcount, instance)
+    rules.within_quota(session.execute(statements.charge(instance_id, 1)), instance)
     fixed = session.scalars(statements.first_fixed_ip(instance_id)).one()
     session.add(floating.point_to(fixed.id, context.request_id))
     # Runs when the transaction is committed: not before, and not if that never happens.

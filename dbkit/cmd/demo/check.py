@@ -1,4 +1,4 @@
-"""The proof: what callers were told, held against what the database holds. Plain SQL; nothing of dbkit's own is trusted."""
+"""The proof: what callers were told, compared with what the database holds, by plain SQL on a plain connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from dbkit.cmd.demo.models import PREFIX
 from dbkit.cmd.demo.rules import InventoryError
 from dbkit.cmd.demo.workload import Answer, Interrupted
-from dbkit.exceptions import DBDeadlock, DBDuplicateEntry
+from dbkit.exceptions import DBDeadlock, DBDuplicateEntry, DBError
 
 #: What a caller may see: refusals of the inventory, the injected failure, a value that is taken, and a conflict of
 #: which too many attempts were made. DBDeadlock has the other conflicts for its subclasses.
@@ -55,14 +55,14 @@ def check(connection: Connection, answers: Sequence[Answer], rows: int) -> list[
     ]
 
 
-def _nothing_lost(connection: Connection, told: dict[str, int | None]) -> Finding:
+def _nothing_lost(connection: Connection, told: dict[str, int]) -> Finding:
     stored = _journal(connection)
     missing = [f"{each} was answered with success and is not stored" for each in told if not stored[each]]
     twice = [f"{each} is stored {count} times" for each, count in stored.items() if count > 1]
     return Finding("every acknowledged request is stored, once", len(told), (*missing, *twice))
 
 
-def _nothing_of_the_failed(connection: Connection, told: dict[str, int | None]) -> Finding:
+def _nothing_of_the_failed(connection: Connection, told: dict[str, int]) -> Finding:
     stored = _journal(connection)
     return Finding(
         "no failed request is stored",
@@ -71,17 +71,15 @@ def _nothing_of_the_failed(connection: Connection, told: dict[str, int | None]) 
     )
 
 
-def _nothing_half_written(connection: Connection, told: dict[str, int | None]) -> Finding:
-    stored = Counter(
-        dict(_pairs(connection, f"SELECT request_id, count(*) FROM {PREFIX}changes GROUP BY request_id"))
-    )
+def _nothing_half_written(connection: Connection, told: dict[str, int]) -> Finding:
+    stored = _counted(connection, f"SELECT request_id, count(*) FROM {PREFIX}changes GROUP BY request_id")
     return Finding(
         "no request is stored in part",
         stored.total(),
         tuple(
-            f"{each} has stored {stored[each]} changes, and its caller was told {told.get(each) or 0}"
+            f"{each} has stored {stored[each]} changes, and its caller was told {told.get(each, 0)}"
             for each in stored.keys() | told.keys()
-            if stored[each] != (told.get(each) or 0)
+            if stored[each] != told.get(each, 0)
         ),
     )
 
@@ -134,9 +132,7 @@ def _rows(connection: Connection, answers: Iterable[Answer], rows: int) -> Findi
 
 
 def _audit(connection: Connection, writes: Iterable[Answer]) -> Finding:
-    stored = Counter(
-        dict(_pairs(connection, f"SELECT request_id, count(*) FROM {PREFIX}attempts GROUP BY request_id"))
-    )
+    stored = _counted(connection, f"SELECT request_id, count(*) FROM {PREFIX}attempts GROUP BY request_id")
     begun = {answer.asked.id: answer.attempts for answer in writes if answer.asked.action == "move"}
     return Finding(
         "every attempt to move is on record, whatever became of it",
@@ -173,20 +169,26 @@ def _readers(answers: Iterable[Answer]) -> Finding:
 
 def _errors(answers: Iterable[Answer]) -> Finding:
     errors = [each for answer in answers for each in (*answer.conflicts, answer.error) if each is not None]
-    untyped = Counter(type(error).__name__ for error in errors if not isinstance(error, EXPECTED))
+    untyped = Counter(_named(error) for error in errors if not isinstance(error, EXPECTED))
     return Finding(
         "every error is of an expected class",
         len(errors),
-        tuple(f"{name} was seen {count} times" for name, count in untyped.items()),
+        tuple(f"{error} ({count} times)" for error, count in untyped.items()),
     )
 
 
+def _named(error: Exception) -> str:
+    """Return the error's class, and the text of ours; another's text may hold anything."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, DBError) else name
+
+
 def _journal(connection: Connection) -> Counter[str]:
-    return Counter(dict(_pairs(connection, f"SELECT id, count(*) FROM {PREFIX}requests GROUP BY id")))
+    return _counted(connection, f"SELECT id, count(*) FROM {PREFIX}requests GROUP BY id")
 
 
-def _pairs(connection: Connection, statement: str) -> Iterable[tuple[str, int]]:
-    return ((name, count) for name, count in connection.execute(text(statement)))
+def _counted(connection: Connection, statement: str) -> Counter[str]:
+    return Counter(dict(connection.execute(text(statement)).tuples().all()))
 
 
 def _number(connection: Connection, statement: str) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from dbkit.cmd.command import Command
 from dbkit.cmd.demo.check import Finding, check
 from dbkit.cmd.demo.context import RequestContext, main_context
@@ -16,9 +18,9 @@ from dbkit.cmd.demo.inventory import MOST_ROWS, PROJECT, draw, store, tables
 from dbkit.cmd.demo.report import Report
 from dbkit.cmd.demo.requests import planned
 from dbkit.cmd.demo.workload import Crew, phases
-from dbkit.engines.url import for_colour, vet
+from dbkit.engines.url import for_colour
 from dbkit.engines.url_mask import mask
-from dbkit.exceptions import DriverMissing, UsageError
+from dbkit.exceptions import CantStartEngineError, DBError, DriverMissing
 from dbkit.spec import Colour
 from dbkit.testing import servers
 
@@ -57,8 +59,8 @@ class Demo(Command):
         sizes: tuple[tuple[str, int, int, int, str], ...] = (
             ("--rows", 10_000, 100, MOST_ROWS, "floating addresses"),
             ("--operations", 4_000, 1, 1_000_000, "requests to carry out"),
-            ("--threads", 4, 0, _MOST_WORKERS, "threads that carry them out"),
-            ("--tasks", 8, 0, _MOST_WORKERS, "asyncio tasks that carry them out"),
+            ("--threads", 4, 1, _MOST_WORKERS, "threads that carry them out"),
+            ("--tasks", 8, 0, _MOST_WORKERS, "asyncio tasks that carry them out; 0 leaves asyncio out"),
             ("--seed", 1, 0, 2**32, "what chance begins with: the same seed asks the same requests"),
         )
         for name, default, low, high, what in sizes:
@@ -70,8 +72,6 @@ class Demo(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Run the demo; return the exit code."""
-        if not parsed_args.threads and not parsed_args.tasks:
-            raise UsageError("--threads and --tasks are both 0, so nobody would carry out the requests; give one of them")
         report = Report(self.app.stdout)
         with ExitStack() as stack:
             url = stack.enter_context(_database(parsed_args))
@@ -91,7 +91,7 @@ class Demo(Command):
 def _database(parsed_args: argparse.Namespace) -> Iterator[str]:
     """Provide the URL of the database to work on, and whatever has to run behind it."""
     if parsed_args.url:
-        yield vet(parsed_args.url).render_as_string(hide_password=False)
+        yield parsed_args.url
     elif parsed_args.server:
         with servers.private(_SERVERS[parsed_args.server]) as server:
             yield server.url(database=server.create_database()).render_as_string(hide_password=False)
@@ -116,11 +116,23 @@ def _refuse_missing_drivers(url: str, tasks: int) -> None:
         raise DriverMissing(f"{missing}; or run the demo without asyncio: --tasks 0") from missing
 
 
+def _reached(engine: Engine, masked_url: str) -> Engine:
+    """Return the engine if its database can be used.
+
+    :raises CantStartEngineError: it cannot, and the text says which one.
+    """
+    try:
+        engine.connect().close()
+    except DBError as error:
+        raise CantStartEngineError(f"the demo cannot start on {masked_url}: {error}") from error
+    return engine
+
+
 def _run(parsed_args: argparse.Namespace, report: Report, masked_url: str) -> int:
     chance = random.Random(parsed_args.seed)
     inventory = draw(chance, parsed_args.rows)
     asked = list(planned(chance, inventory, parsed_args.operations))
-    engine = main_context.writer.get_engine()
+    engine = _reached(main_context.writer.get_engine(), masked_url)
     with tables(engine, parsed_args.keep):
         store(RequestContext(PROJECT, "req-load"), inventory)
         report.say(f"{parsed_args.rows} floating addresses stored in {masked_url}")

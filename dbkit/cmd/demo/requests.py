@@ -10,20 +10,21 @@ from typing import Any
 
 from dbkit.cmd.demo.inventory import Inventory, floating_address
 
-# Every second choice falls on these few, so that requests that run at once get into each other's way.
+# Many choices fall on these few, so that requests that run at once get into each other's way.
 _HOT_ADDRESSES = 64
 _HOT_INSTANCES = 8
+_HEAT = 0.4
 _BATCH = 5
 
 #: How often each is asked, out of a hundred. The last two fail when half of their work is done: the one because its
 #: second half is refused, the other because its caller breaks off.
 SHARES = {
-    "usage": 22,
-    "associate": 24,
-    "disassociate": 12,
+    "usage": 20,
+    "associate": 22,
+    "disassociate": 16,
     "move": 14,
-    "bulk_associate": 8,
-    "evacuate": 3,
+    "bulk_associate": 7,
+    "evacuate": 4,
     "register": 9,
     "refused move": 4,
     "interrupted move": 4,
@@ -49,51 +50,78 @@ class Asked:
         return self.kind.startswith("interrupted")
 
 
+class _Account:
+    """Which addresses will be in use when all goes well."""
+
+    def __init__(self, inventory: Inventory, chance: random.Random) -> None:
+        self._inventory = inventory
+        self._chance = chance
+        self._in_use: list[str] = []
+
+    def address(self) -> str:
+        """Return an address."""
+        return self._chance.choice(self._inventory.addresses[: self._few(_HOT_ADDRESSES)])
+
+    def instance(self) -> uuid.UUID:
+        """Return an instance."""
+        return self._chance.choice(self._inventory.instances[: self._few(_HOT_INSTANCES)])
+
+    def taken(self) -> str:
+        """Return an address that is in use, as far as there is one."""
+        return self._chance.choice(self._in_use) if self._in_use else self.address()
+
+    def take(self) -> str:
+        """Return an address that now is in use; it was free, if there was a free one at hand."""
+        drawn = [self.address() for _ in range(5)]
+        address = next((each for each in drawn if each not in self._in_use), drawn[0])
+        self._in_use.append(address)
+        return address
+
+    def give_back(self) -> str:
+        """Return an address that was in use, as far as there was one, and is not any more."""
+        address = self.taken()
+        if self._in_use:
+            self._in_use.remove(address)
+        return address
+
+    def _few(self, count: int) -> int | None:
+        return count if self._chance.random() < _HEAT else None
+
+
 def planned(chance: random.Random, inventory: Inventory, count: int) -> Iterator[Asked]:
     """Yield that many requests.
 
-    It keeps a rough account of which addresses will be in use, so that most requests make sense; requests that run at
-    once make it wrong now and then, as they would anybody's.
+    They make sense one after the other, for the most part. Those that run at once get in each other's way now and then,
+    as anybody's do.
     """
-    in_use: list[str] = []
+    account = _Account(inventory, chance)
     registered = len(inventory.addresses) + len(inventory.foreign_addresses)
-
-    def instance() -> uuid.UUID:
-        return chance.choice(inventory.instances[: _HOT_INSTANCES if chance.random() < 0.5 else None])
-
-    def address() -> str:
-        return chance.choice(inventory.addresses[: _HOT_ADDRESSES if chance.random() < 0.5 else None])
-
-    def used_address() -> str:
-        return chance.choice(in_use) if in_use else address()
-
     for kind in chance.choices(list(SHARES), list(SHARES.values()), k=count):
         action = kind.rpartition(" ")[2]
         arguments: tuple[Any, ...]
         if kind == "usage":
-            arguments = (instance(),)
+            arguments = (account.instance(),)
         elif kind == "associate":
-            arguments = (address(), instance())
-            in_use.append(arguments[0])
+            arguments = (account.take(), account.instance())
         elif kind == "disassociate":
-            arguments = (used_address(),)
-            if in_use:
-                in_use.remove(arguments[0])
+            arguments = (account.give_back(),)
         elif kind == "refused move":
-            arguments = (used_address(), chance.choice(inventory.foreign_instances))
+            arguments = (account.taken(), chance.choice(inventory.foreign_instances))
         elif action == "move":
-            arguments = (used_address(), instance())
+            arguments = (account.taken(), account.instance())
         elif kind == "bulk_associate":
-            batch = [address() for _ in range(_BATCH)]
-            if inventory.foreign_addresses and chance.random() < 0.2:  # refused at the last step, after four
-                batch[-1] = chance.choice(inventory.foreign_addresses)
-            else:
-                in_use.extend(batch)
-            arguments = (batch, instance())
+            arguments = (_batch(account, inventory, chance), account.instance())
         elif kind == "evacuate":
-            arguments = (instance(), instance())
+            arguments = (account.instance(), account.instance())
         else:
-            fresh = chance.random() < 0.7
-            arguments = (floating_address(registered) if fresh else address(),)
-            registered += fresh
+            is_new = chance.random() < 0.7
+            arguments = (floating_address(registered) if is_new else account.address(),)
+            registered += is_new
         yield Asked(f"req-{uuid.UUID(int=chance.getrandbits(128), version=4)}", kind, action, arguments)
+
+
+def _batch(account: _Account, inventory: Inventory, chance: random.Random) -> list[str]:
+    """Return addresses, one of which may be in use; now and then the last is one that makes the whole batch fail."""
+    if chance.random() < 0.2:
+        return [*(account.address() for _ in range(_BATCH - 1)), chance.choice(inventory.foreign_addresses)]
+    return [account.taken(), *(account.take() for _ in range(_BATCH - 1))]

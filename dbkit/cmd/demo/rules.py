@@ -5,7 +5,9 @@ An error that leaves a writer rolls the whole transaction back, whether it is th
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import CursorResult, Result
 
 from dbkit.cmd.demo.models import FixedIP, FloatingIP, Instance
 
@@ -69,10 +71,11 @@ def used(fixed: FixedIP | None, address: str) -> FixedIP:
     return fixed
 
 
-def within_quota(charged_rows: int, instance: Instance) -> None:
+def within_quota(charged: Result[*tuple[Any, ...]], instance: Instance) -> None:
     """Refuse what the quota did not take.
 
-    :raises QuotaExceeded: no row of the quota was charged.
+    :param charged: the result of the UPDATE. It has a row count, which SQLAlchemy's types do not say.
+    :raises QuotaExceeded: no row of the quota was changed.
     """
-    if not charged_rows:
+    if not cast("CursorResult[*tuple[Any, ...]]", charged).rowcount:
         raise QuotaExceeded(f"{instance.hostname} has all the floating addresses that its quota allows")

@@ -9,7 +9,7 @@ from sqlalchemy import Select, Update, func, select, update
 from dbkit.cmd.demo.models import FixedIP, FloatingIP, Instance, Quota
 
 
-def claim(address: str) -> Select[tuple[FloatingIP]]:
+def claim(address: str) -> Select[FloatingIP]:
     """A floating address, locked until the transaction ends, so that what is decided from it stays true.
 
     SQLite has no row locks and needs none: its writers come one after the other.
@@ -22,17 +22,17 @@ def claim(address: str) -> Select[tuple[FloatingIP]]:
     )
 
 
-def instance(instance_id: uuid.UUID) -> Select[tuple[Instance]]:
+def instance(instance_id: uuid.UUID) -> Select[Instance]:
     """An instance."""
     return select(Instance).where(Instance.id == instance_id)
 
 
-def first_fixed_ip(instance_id: uuid.UUID) -> Select[tuple[FixedIP]]:
+def first_fixed_ip(instance_id: uuid.UUID) -> Select[FixedIP]:
     """The fixed address of an instance to which floating ones lead."""
     return select(FixedIP).where(FixedIP.instance_id == instance_id).order_by(FixedIP.id).limit(1)
 
 
-def fixed_ip(fixed_ip_id: int | None) -> Select[tuple[FixedIP]]:
+def fixed_ip(fixed_ip_id: int | None) -> Select[FixedIP]:
     """A fixed address."""
     return select(FixedIP).where(FixedIP.id == fixed_ip_id)
 
@@ -50,7 +50,7 @@ def charge(instance_id: uuid.UUID, count: int) -> Update:
     )
 
 
-def addresses_of(instance_id: uuid.UUID) -> Select[tuple[str]]:
+def addresses_of(instance_id: uuid.UUID) -> Select[str]:
     """The floating addresses that lead to an instance."""
     return (
         select(FloatingIP.address)
@@ -60,7 +60,7 @@ def addresses_of(instance_id: uuid.UUID) -> Select[tuple[str]]:
     )
 
 
-def usage(instance_id: uuid.UUID) -> Select[tuple[int, int]]:
+def usage(instance_id: uuid.UUID) -> Select[int, int]:
     """What an instance's quota says, and what is counted, as of one moment."""
     counted = (
         select(func.count())

@@ -94,15 +94,12 @@ class Crew:
 
 
 def may_run_again(error: Exception, attempts: int) -> bool:
-    """Return whether a request that failed so is begun again from its start: only if it is certain that it is not stored.
+    """Return whether a request that failed so is begun again: only if it is certain that nothing of it is stored.
 
     To be asked at the outermost call only, when the whole transaction is over.
     """
     return (
-        isinstance(error, DBError)
-        and error.transient
-        and error.outcome is not Outcome.UNKNOWN
-        and attempts < _ATTEMPTS
+        isinstance(error, DBError) and error.transient and error.outcome is not Outcome.UNKNOWN and attempts < _ATTEMPTS
     )
 
 
@@ -118,7 +115,8 @@ def carry_out(asked: Asked, functions: Functions) -> Answer:
     function = functions[asked.action]
     while True:
         try:
-            answer.succeeded(_interrupted(function, context, asked) if asked.breaks_off else _call(function, context, asked))
+            call = _interrupted if asked.breaks_off else _call
+            answer.succeeded(call(function, context, asked))
         except Exception as error:  # the end of the line: what any caller may see is what the demo is about
             if may_run_again(error, answer.attempts):
                 assert isinstance(error, DBError)
@@ -225,16 +223,14 @@ def by_both(asked: Sequence[Asked], crew: Crew) -> list[Answer]:
 
 def phases(asked: Sequence[Asked], crew: Crew) -> list[Phase]:
     """Carry all requests out: a part by threads, a part by tasks, a part by both."""
-    ways: dict[str, Callable[[Sequence[Asked], Crew], list[Answer]]] = {}
-    if crew.threads:
-        ways[f"blocking, {crew.threads} threads"] = by_threads
+    ways: dict[str, Callable[[Sequence[Asked], Crew], list[Answer]]] = {f"blocking, {crew.threads} threads": by_threads}
     if crew.tasks:
         ways[f"asyncio, {crew.tasks} tasks"] = by_tasks
-    if crew.threads and crew.tasks:
         ways["both at once"] = by_both
     done = []
+    share = -(-len(asked) // len(ways))
     for number, (name, way) in enumerate(ways.items()):
         begun = time.monotonic()
-        answers = way(asked[number :: len(ways)], crew)
+        answers = way(asked[number * share : (number + 1) * share], crew)
         done.append(Phase(name, answers, time.monotonic() - begun))
     return done

@@ -88,15 +88,15 @@ class Server:
             name = f"dbkit_{os.getpid()}_{self._client.next_number()}"
             if self._is_external:  # which others may use, on other machines and with the same numbers
                 name = f"{name}_{secrets.token_hex(4)}"
-            self._client.ask("adopt", endpoint=self._endpoint.to_wire(), name=name)
+            self._adopt(name)
             try:
                 created = databases.create_database(self._endpoint, name)
             except DBError:
-                self._client.ask("forget", name=name)
+                self._forget(name)
                 raise
             if created:
                 return name
-            self._client.ask("forget", name=name)
+            self._forget(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, after the sessions that use it have been ended. That it is gone already is no error.
@@ -104,6 +104,13 @@ class Server:
         :raises DBError: the server refused.
         """
         databases.drop_database(self._endpoint, name)
+        self._forget(name)
+
+    def _adopt(self, name: str) -> None:
+        """Have the database dropped when this process ends."""
+        self._client.ask("adopt", endpoint=self._endpoint.to_wire(), name=name)
+
+    def _forget(self, name: str) -> None:
         self._client.ask("forget", name=name)
 
 
@@ -115,6 +122,12 @@ class PrivateServer(Server):
         self._installation = installation
         self._settings = as_settings(settings)
         self._key: str | None = None
+
+    def _adopt(self, name: str) -> None:
+        """Do nothing: the databases go with the server."""
+
+    def _forget(self, name: str) -> None:
+        """Do nothing, as :meth:`_adopt`."""
 
     def __enter__(self) -> Self:
         if self._key is None:

@@ -63,6 +63,7 @@ class TestOneStatement(Behaviour):
         for _ in range(2):
             async with self.reader() as session:
                 self.assertEqual(first, await session.scalar(text("SELECT pg_backend_pid()")))
+                self.assertEqual("on", await session.scalar(text("SHOW transaction_read_only")))
                 self.assertFalse(await self.statements(session))
                 self.assertEqual("0", await session.scalar(text("SHOW statement_timeout")))
         return snapshot
@@ -128,9 +129,11 @@ class TestOneStatement(Behaviour):
         async with self.reader.isolation("REPEATABLE READ")() as session:
             await session.execute(select(Item.id))
             self.assertTrue(await self.statements(session))
-            await self.raises(DBReadOnly, session.execute, text("DELETE FROM items"))
+        with self.raising(DBReadOnly):
+            async with self.reader.isolation("REPEATABLE READ")() as session:
+                await session.execute(text("DELETE FROM items"))
         async with self.reader() as session:
-            await session.execute(select(Item.id))
+            self.assertEqual("on", await session.scalar(text("SHOW transaction_read_only")))
             self.assertFalse(await self.statements(session))
 
     async def test_a_block_that_fails_goes_back_to_autocommit_too(self):

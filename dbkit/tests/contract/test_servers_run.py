@@ -1,4 +1,4 @@
-"""A run's servers: shared by its processes, and gone with them, however they end."""
+"""A run's servers, as the processes of the run share them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from dbkit.testing import servers
 from dbkit.testing.servers.databases import drop_database
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.folders import Run
+from dbkit.testing.servers.locks import FileLock
 from dbkit.testing.servers.polling import wait_until
 from dbkit.testing.servers.ports import is_claimed, is_free
 from dbkit.testing.servers.processes import has_ended, processes_in
+from dbkit.testing.servers.supervisor import sweep
 
 BOUND_S = 60
 SOURCES = Path(dbkit.__file__).resolve().parent.parent
@@ -110,7 +112,14 @@ class RunTestCase(testtools.TestCase):
             "DBKIT_TEST_SERVERS_GRACE": str(self.grace_s),
         }
         self.run_files = Run.of(self.environment, self.folder / "project")
+        self.addCleanup(self.clear_up)
         self.addCleanup(self.assert_nothing_is_left)  # which is after the workers have been killed
+
+    def clear_up(self):
+        """Remove what a failed test left, before the record of it goes with the test's folder."""
+        if self.run_files.folder.exists() and (lock := FileLock.take(self.run_files.lock)) is not None:
+            sweep(self.run_files)
+            lock.remove()
 
     def worker(self, **environment):
         worker = Worker(self.python, self.folder / "project", {**self.environment, **environment}, self.user)
@@ -215,82 +224,6 @@ class TestGrace(RunTestCase):
         supervisor = self.supervisor_of(server)
         os.kill(supervisor, signal.SIGTERM)
         self.assert_nothing_is_left(server)
-
-
-class TestEnds(RunTestCase):
-    def test_a_run_that_ends_leaves_nothing(self):
-        worker = self.worker()
-        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
-        worker.end()
-        self.assert_nothing_is_left(*owned)
-
-    def test_a_killed_worker_leaves_nothing(self):
-        worker = self.worker()
-        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
-        worker.kill()
-        self.assert_nothing_is_left(*owned)
-
-    def test_a_worker_killed_during_a_start_leaves_nothing(self):
-        worker = self.worker()
-        worker.tell("obtain('postgresql')")
-        wait_until(lambda: any(self.run_files.folder.glob("postgresql-*")), BOUND_S, "the beginning of the start")
-        folders = [Path(os.readlink(entry)) for entry in self.run_files.folder.glob("postgresql-*")]
-        worker.kill()
-        self.assert_nothing_is_left()
-        self.assertEqual([], [folder for folder in folders if folder.exists()])
-
-    def test_a_killed_supervisor_leaves_nothing(self):
-        worker = self.worker()
-        owned = [worker.ask("obtain('postgresql')"), worker.ask("private('postgresql')")]
-        os.kill(self.supervisor_of(owned[0]), signal.SIGKILL)
-        self.assert_nothing_is_left(*owned)
-
-    def test_a_killed_supervisor_leaves_no_frozen_server(self):
-        worker = self.worker()
-        server = worker.ask("private('postgresql')")
-        worker.ask("kept['private'].freeze()")
-        os.kill(self.supervisor_of(server), signal.SIGKILL)
-        self.assert_nothing_is_left(server)
-
-    def test_mariadb_goes_with_a_killed_supervisor_too(self):
-        servers.require_or_skip("mysql")
-        worker = self.worker()
-        owned = [worker.ask("obtain('mysql')"), worker.ask("private('mysql')")]
-        os.kill(self.supervisor_of(owned[0]), signal.SIGKILL)
-        self.assert_nothing_is_left(*owned)
-
-    def test_a_worker_gets_a_new_server_after_its_supervisor_was_killed(self):
-        worker = self.worker()
-        server = worker.ask("obtain('postgresql')")
-        os.kill(self.supervisor_of(server), signal.SIGKILL)
-        self.assertNotEqual(server["pid"], worker.ask("obtain('postgresql')")["pid"])
-
-    def test_the_next_run_removes_what_nobody_was_left_to_remove(self):
-        worker = self.worker()
-        server = worker.ask("private('postgresql')")
-        worker.ask("kept['private'].freeze()")  # so that it cannot obey the kernel's signal
-        supervisor = self.supervisor_of(server)
-        janitor = self.janitor_of(supervisor)
-        os.kill(janitor, signal.SIGKILL)
-        os.kill(supervisor, signal.SIGKILL)
-        self.wait_for_end(supervisor, janitor)
-        self.assertTrue(Path(server["folder"]).exists())
-        following = self.worker().ask("obtain('postgresql')")
-        self.assert_server_gone(server)
-        worker.end()
-        self.assertNotEqual(server["pid"], following["pid"])
-
-    def test_no_memory_segment_stays_of_a_crashed_server(self):
-        worker = self.worker()
-        server = worker.ask("private('postgresql')")
-        segment = Path(server["folder"], "data/postmaster.pid").read_text().splitlines()[6].split()[1]
-        worker.ask("kept['private'].crash()")
-        self.assertIn(segment, self.segments())
-        worker.ask("kept['private'].__exit__(None, None, None)")
-        self.assertNotIn(segment, self.segments())
-
-    def segments(self):
-        return [line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
 
 
 class TestDatabasesOfWorkers(RunTestCase):

@@ -1,4 +1,4 @@
-"""All rules for drivers' errors, in order of precedence: ``python -m dbkit.tests.golden.rules`` writes ``rules.txt``."""
+"""All rules for drivers' errors, in order of precedence; ``python -m dbkit.tests.golden.rules`` writes the file."""
 
 from __future__ import annotations
 

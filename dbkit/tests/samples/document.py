@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dbkit.tests.samples.specimen import PRODUCTS, Sample, load
 
 DOCUMENT = Path(__file__).parents[3] / "doc" / "source" / "reference" / "error-rules.rst"
 
+_WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 _TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL, MariaDB and Galera", "sqlite": "SQLite"}
 
 _HEAD = """\
@@ -45,7 +47,8 @@ def _product(product: str) -> Iterator[str]:
     drivers = sorted({f"{sample.driver} {sample.driver_version}" for sample in samples})
     servers = sorted({sample.server_version for sample in samples})
     yield f"{title}\n{'=' * len(title)}\n"
-    yield f"Recorded from {', '.join(servers)} with {', '.join(drivers)}.\n"
+    recorded = f"Recorded from {', '.join(servers)} with {', '.join(drivers)}."
+    yield textwrap.fill(recorded, 118, **_WHOLE_WORDS) + "\n"
     yield ".. list-table::\n   :header-rows: 1\n   :widths: 18 24 32 18 8\n"
     yield from _row(("Code", "Error", "What happened", "Transaction", "Again"))
     seen = _seen(samples)
@@ -56,7 +59,8 @@ def _product(product: str) -> Iterator[str]:
 
 def _row(cells: Iterable[str]) -> Iterator[str]:
     for number, cell in enumerate(cells):
-        yield f"   {'* ' if number == 0 else '  '}- {cell}".rstrip()
+        first = "   * - " if number == 0 else "     - "
+        yield textwrap.fill(cell, 118, initial_indent=first, subsequent_indent=" " * 7, **_WHOLE_WORDS)
 
 
 def _cells(rules: RuleSet, rule: Rule, seen: Mapping[tuple[str, str], str]) -> tuple[str, ...]:

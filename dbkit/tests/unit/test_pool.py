@@ -158,17 +158,13 @@ class TestLimit(PoolTest):
         self.give_back(*taken)
         self.assertEqual((2, 2), (len(self.home.open), pool.checkedin()))
 
-    def test_without_a_bound_on_the_overflow_there_is_no_limit(self):
-        self.capacity = Capacity(1, -1, 0.0)
-        pool = self.pool()
-        self.give_back(*self.take(pool, 50))
-        self.assertEqual((50, 1), (self.home.most, len(self.home.open)))
-
-    def test_a_size_of_zero_keeps_all(self):
-        self.capacity = Capacity(0, 0, 0.0)
-        pool = self.pool()
-        self.give_back(*self.take(pool, 20))
-        self.assertEqual(20, len(self.home.open))
+    def test_without_a_bound_there_is_no_limit(self):
+        for size, overflow, kept in ((1, -1, 1), (0, 0, 20)):
+            self.capacity = Capacity(size, overflow, 0.0)
+            pool = self.pool()
+            self.give_back(*self.take(pool, 20))
+            self.assertEqual((20, kept), (self.home.most, len(self.home.open)))
+            pool.dispose()
 
     def test_threads_share_a_small_pool(self):
         self.capacity = Capacity(3, 0, 20.0)
