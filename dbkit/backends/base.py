@@ -99,6 +99,8 @@ class Backend(Protocol):
     ends_only_when_told: bool
     """No statement but COMMIT and ROLLBACK ends a transaction; False where DDL commits it."""
 
+    begins_at_once: bool
+    """BEGIN is sent before the first statement, and not with it."""
     keeps_facts: bool
     """:meth:`open_session` returns something worth remembering."""
 

@@ -126,4 +126,4 @@ def _outcome_of(
 
 
 def _code_of(fields: dict[str, Any]) -> object:
-    return fields.get("errname") or fields.get("sqlstate") or fields.get("errno")
+    return fields.get("errname") or fields.get("errno") or fields.get("sqlstate")

@@ -41,7 +41,23 @@ class Application(App):
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
         """Return the parser of the options that stand before the subcommand."""
-        return guard(super().build_option_parser(description, version, {"prog": self.NAME, **(argparse_kwargs or {})}))
+        parser = argparse.ArgumentParser(
+            prog=self.NAME, description=description, add_help=False, **(argparse_kwargs or {})
+        )
+        add = parser.add_argument
+        add("-h", "--help", action="store_true", dest="deferred_help", help="show this, or the help of a command")
+        add("--version", action="version", version=f"{self.NAME} {version}", help="show the version")
+        add("--debug", action="store_true", help="show where an error comes from")
+        add("--log-file", metavar="FILE", help="write everything that is logged into a file")
+        loudness = parser.add_mutually_exclusive_group()
+        loudness.add_argument(
+            "-v", "--verbose", action="count", dest="verbose_level", default=self.DEFAULT_VERBOSE_LEVEL,
+            help="show more of what is logged; twice shows all",
+        )  # fmt: skip
+        loudness.add_argument(
+            "-q", "--quiet", action="store_const", dest="verbose_level", const=0, help="show warnings and errors only"
+        )
+        return guard(parser)
 
     def configure_logging(self) -> None:
         """Show warnings; with -v everything that dbkit logs."""

@@ -16,9 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from dbkit.cmd.application import run
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _NEEDS:
+        package = (error.name or "").partition(".")[0]
+        if package not in _NEEDS:
             raise
-        sys.stderr.write(f"dbkit: {error.name} is not installed, which the command needs: pip install 'dbkit[cli]'\n")
+        sys.stderr.write(f"dbkit: {package} is not installed, which the command needs: pip install 'dbkit[cli]'\n")
         return 1
     return run(sys.argv[1:] if argv is None else list(argv))
 

@@ -192,10 +192,16 @@ class TrackedConnection(Connection):
         self._last_error = error
         if self._transaction is None or self.doom is not None or self.ending:
             return
-        if not self._was_open and not self.invalidated:
-            self._was_open = self.backend.standing(self.driver_level, self.dialect.driver) is Standing.OPEN
-        if error.outcome is not Outcome.STATEMENT_FAILED:
+        standing = None
+        if not self.invalidated:
+            standing = self.backend.standing(self.driver_level, self.dialect.driver)
+            self._was_open = self._was_open or standing is Standing.OPEN
+        if error.outcome is not Outcome.STATEMENT_FAILED or (standing is Standing.NONE and self._had_begun()):
             self.condemn(error)
+
+    def _had_begun(self) -> bool:
+        backend = self.backend
+        return backend.ends_only_when_told and (self.used or backend.begins_at_once)
 
     def condemn(self, error: DBError) -> None:
         """Refuse every further statement, and COMMIT, because of this error."""

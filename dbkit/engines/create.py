@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from dbkit.backends.base import Backend, Role, SessionFacts
 from dbkit.clock import Clock
 from dbkit.engines import translate
+from dbkit.engines.capacity import Capacity
 from dbkit.engines.connection import FACTS
 from dbkit.engines.gate import Gate, gate_for
 from dbkit.engines.listeners import credentials, fork, trace
-from dbkit.engines.pool import AsyncBoundedPool, AsyncCapacity, BoundedPool, Capacity
+from dbkit.engines.pool import AsyncBoundedPool, BoundedPool
 from dbkit.engines.settings import EngineSettings
 from dbkit.exceptions import InvalidURL
 from dbkit.spec import Colour
@@ -94,8 +95,7 @@ def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colo
     timeout_s = DEFAULT_POOL_TIMEOUT_S if settings.pool_timeout is None else float(settings.pool_timeout)
     if backend.one_connection(url):
         size, overflow = 1, 0
-    kind = AsyncCapacity if colour is Colour.ASYNCIO else Capacity
-    return kind(size, overflow, timeout_s)
+    return Capacity(size, overflow, timeout_s, in_tasks=colour is Colour.ASYNCIO)
 
 
 def _create(

@@ -10,42 +10,13 @@ import asyncio
 import os
 import threading
 import weakref
-from collections import deque
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy.util import await_only
 
+from dbkit.engines.line import Line, Place
 from dbkit.exceptions import DBLockTimeout, ModeConflict
-
-
-@dataclass(eq=False, slots=True)
-class _Place:
-    """A place in the line."""
-
-    owner: Any
-    thread: int
-    turn: threading.Event | asyncio.Future[None]
-    loop: asyncio.AbstractEventLoop | None = None
-    granted: bool = field(default=False)
-
-    def grant(self) -> bool:
-        """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
-        if isinstance(self.turn, threading.Event):
-            self.turn.set()
-        else:
-            assert self.loop is not None
-            try:
-                self.loop.call_soon_threadsafe(_wake, self.turn)
-            except RuntimeError:
-                return False
-        self.granted = True
-        return True
-
-
-def _wake(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
 
 
 class Gate:
@@ -58,15 +29,14 @@ class Gate:
     def __init__(self, subject: str, timeout_s: float) -> None:
         self._subject = subject
         self._timeout_s = timeout_s
-        self._lock = threading.Lock()
-        self._line: deque[_Place] = deque()
+        self._line = Line()
         self._holder: Any = None
         self._holder_thread = 0
 
     @property
     def waiting(self) -> int:
-        """The number of callers in the line."""
-        return len(self._line)
+        """How many stand in the line."""
+        return len(self._line.places)
 
     def acquire(self, thread: int) -> None:
         """Take the gate for a thread, which is its owner then, waiting for one's turn.
@@ -74,70 +44,47 @@ class Gate:
         :raises ModeConflict: the wait could never end.
         :raises DBLockTimeout: the turn did not come in time.
         """
-        with self._lock:
+        with self._line.lock:
             if self._holder is None:
                 self._holder = self._holder_thread = thread
                 return
             self._refuse_endless(thread)
-            if self._holder_thread == thread or any(place.thread == thread for place in self._line):
+            if self._holder_thread == thread or any(place.thread == thread for place in self._line.places):
                 raise ModeConflict(
                     f"a blocking block waits for {self._subject}, which an asyncio block of the same thread holds, so "
                     "neither could go on; run the blocking one in a thread (asyncio.to_thread)"
                 )
-            place = _Place(thread, thread, threading.Event())
-            self._line.append(place)
-        assert isinstance(place.turn, threading.Event)
-        try:
-            in_time = place.turn.wait(self._timeout_s)
-        except BaseException:
-            if self._give_up(place):
-                self.release(thread)
-            raise
-        if not in_time and not self._give_up(place):
+            place = Place(thread, thread, None)
+            self._line.places.append(place)
+        if not self._line.wait(place, self._timeout_s, partial(self.release, thread)):
             raise self._timed_out()
 
     def acquire_in_task(self, owner: Any, thread: int) -> None:
         """Take the gate in an asyncio task, inside SQLAlchemy's greenlet; raises what :meth:`acquire` does."""
-        with self._lock:
+        with self._line.lock:
             if self._holder is None:
                 self._holder, self._holder_thread = owner, thread
                 return
             self._refuse_endless(owner)
-            loop = asyncio.get_running_loop()
-            place = _Place(owner, thread, loop.create_future(), loop)
-            self._line.append(place)
-        await_only(self._wait(place))
-
-    async def _wait(self, place: _Place) -> None:
-        assert isinstance(place.turn, asyncio.Future)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await place.turn
-        except BaseException as error:
-            granted = self._give_up(place)
-            if isinstance(error, TimeoutError):
-                if granted:
-                    return
-                raise self._timed_out() from None
-            if granted:
-                self.release(place.owner)
-            raise
+            place = Place(owner, thread, asyncio.get_running_loop())
+            self._line.places.append(place)
+        if not await_only(self._line.wait_in_task(place, self._timeout_s, partial(self.release, owner))):
+            raise self._timed_out()
 
     def release(self, owner: Any) -> None:
         """Hand the gate to the next in line."""
-        with self._lock:
+        with self._line.lock:
             if self._holder != owner:
                 return
             self._holder = None
-            while self._line and self._holder is None:
-                place = self._line.popleft()
+            while self._holder is None and self._line.places:
+                place = self._line.places.popleft()
                 if place.grant():
-                    self._holder, self._holder_thread = place.owner, place.thread
+                    self._holder, self._holder_thread = place.tag, place.thread
 
     def reset(self) -> None:
         """Forget holder and line, in the child of a fork."""
-        self._lock = threading.Lock()
-        self._line.clear()
+        self._line.reset()
         self._holder = None
 
     def _refuse_endless(self, owner: Any) -> None:
@@ -146,13 +93,6 @@ class Gate:
                 f"an .independent block needs {self._subject}, which the block around it holds until it ends; let the "
                 "inner block join (drop .independent), or run it after the outer one has ended"
             )
-
-    def _give_up(self, place: _Place) -> bool:
-        """Leave the line; return whether the turn had come in the meantime."""
-        with self._lock:
-            if not place.granted:
-                self._line.remove(place)
-            return place.granted
 
     def _timed_out(self) -> DBLockTimeout:
         return DBLockTimeout(

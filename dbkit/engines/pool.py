@@ -8,159 +8,17 @@ oldest of them is closed.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.pool.base import _ConnectionRecord
-from sqlalchemy.util import await_only
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
-from dbkit.exceptions import PoolTimeout
-
-UNLIMITED = -1
-
-
-class Capacity:
-    """The connections that the pools of one database may hold together.
-
-    :param size: connections kept open when idle; 0 keeps all.
-    :param overflow: connections beyond ``size`` under load; -1 sets no limit.
-    :param timeout_s: seconds that a caller waits for a connection.
-    """
-
-    def __init__(self, size: int, overflow: int, timeout_s: float) -> None:
-        self.size = size
-        self.limit = UNLIMITED if overflow < 0 or size == 0 else size + overflow
-        self.timeout_s = timeout_s
-        self.held = 0
-        """Connections that exist, idle or in use."""
-        self.lock = threading.Lock()
-        self._pools: list[BoundedPool] = []
-        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._fill()
-
-    def _fill(self) -> None:
-        for _ in range(self.limit):
-            self._tokens.put(None)
-
-    def attach(self, pool: BoundedPool) -> None:
-        """Let a pool draw on this capacity."""
-        self._pools.append(pool)
-
-    def detach(self, pool: BoundedPool) -> None:
-        """Stop evicting from a pool that was replaced."""
-        if pool in self._pools:
-            self._pools.remove(pool)
-
-    def acquire(self) -> None:
-        """Take the right to use one connection.
-
-        :raises PoolTimeout: none came free in time.
-        """
-        if self.limit < 0:
-            return
-        try:
-            self._tokens.get(True, self.timeout_s)
-        except queue.Empty:
-            raise self.exhausted() from None
-
-    def release(self) -> None:
-        """Give the right back."""
-        if self.limit >= 0:
-            self._tokens.put(None)
-
-    def exhausted(self) -> PoolTimeout:
-        """Return the error for a caller that waited in vain."""
-        return PoolTimeout(
-            message=(
-                f"all {self.limit} connections are in use and none came free within {self.timeout_s:g} s; look for "
-                "blocks that wait for something else while they hold a connection, or raise [database] max_pool_size "
-                "or max_overflow within what the server allows"
-            )
-        )
-
-    def keeps_enough(self) -> bool:
-        """Return whether as many connections are idle as are to be kept."""
-        return sum(pool.checkedin() for pool in self._pools) >= self.size
-
-    def count(self) -> None:
-        """Count a connection that is about to be opened."""
-        with self.lock:
-            self.held += 1
-
-    def make_room(self, asking: BoundedPool) -> None:
-        """Close idle connections of other roles while there is one too many."""
-        while self.held > self.limit >= 0 and any(pool.evict() for pool in self._pools if pool is not asking):
-            pass
-
-    def disclaim(self) -> None:
-        """Stop counting a connection that is closed, or was never opened."""
-        with self.lock:
-            self.held -= 1
-
-    def suspect(self) -> None:
-        """Test each connection that is idle now before its next use: one of them was found dead."""
-        for pool in self._pools:
-            pool.suspect()
-
-    def reset(self) -> None:
-        """Forget what was held, in the child of a fork."""
-        self.lock = threading.Lock()
-        self.held = 0
-        self._tokens = queue.SimpleQueue()
-        self._fill()
-
-
-class AsyncCapacity(Capacity):
-    """The same for the pools of one event loop; waiting callers are served in order."""
-
-    def __init__(self, size: int, overflow: int, timeout_s: float) -> None:
-        super().__init__(size, overflow, timeout_s)
-        self._free = self.limit
-        self._waiters: deque[asyncio.Future[None]] = deque()
-
-    def _fill(self) -> None:
-        self._free = self.limit
-        self._waiters = deque()
-
-    def acquire(self) -> None:
-        if self.limit < 0:
-            return
-        if self._free > 0 and not self._waiters:
-            self._free -= 1
-            return
-        await_only(self._wait())
-
-    async def _wait(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(turn)
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                self.release()  # the turn came while this caller was giving up: pass it on
-            elif turn in self._waiters:
-                self._waiters.remove(turn)
-            if isinstance(error, TimeoutError):
-                raise self.exhausted() from None
-            raise
-
-    def release(self) -> None:
-        if self.limit < 0:
-            return
-        while self._waiters:
-            turn = self._waiters.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+from dbkit.engines.capacity import Capacity
+from dbkit.exceptions import TransactionOwnedElsewhere
 
 
 class BoundedPool(Pool):
@@ -190,7 +48,7 @@ class BoundedPool(Pool):
         self._retired = False
 
     def _do_get(self) -> ConnectionPoolEntry:
-        self.capacity.acquire()
+        self.capacity.acquire(self)
         try:
             try:
                 record, since = self._idle.pop()
@@ -200,22 +58,25 @@ class BoundedPool(Pool):
                 if since <= self._suspect_since or self._now() - since > self._ping_idle_s >= 0:
                     self._verify(record)
         except BaseException:
-            self.capacity.release()
+            self.capacity.release(self)
             raise
         self._in_use.add(record)
         return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        self._in_use.discard(record)
+        try:
+            self._in_use.remove(record)
+        except KeyError:
+            return  # it was never handed out, or belongs to the process that forked this one
         capacity = self.capacity
-        if self._retired or (capacity.held > capacity.size > 0 and capacity.keeps_enough()):
+        if self._retired or len(self._idle) >= capacity.size > 0:
             try:
                 self._close(record)
             finally:
-                capacity.release()
+                capacity.release(self)
         else:
             self._idle.append((record, self._now()))
-            capacity.release()
+            capacity.release(self)
 
     def _open(self) -> ConnectionPoolEntry:
         self.capacity.count()
@@ -300,7 +161,7 @@ class BoundedPool(Pool):
             _make_immortal(record.dbapi_connection)
             cast(Any, record).dbapi_connection = None
             if fairy is not None:
-                fairy.dbapi_connection = None
+                fairy.dbapi_connection = _Parents()
         self._idle.clear()
         self._in_use.clear()
 
@@ -322,6 +183,16 @@ class BoundedPool(Pool):
             f"{self.checkedout()} in use, {self.checkedin()} idle; all pools of the database together hold "
             f"{self.capacity.held}, keep {self.capacity.size} and may hold "
             + ("any number" if self.capacity.limit < 0 else str(self.capacity.limit))
+        )
+
+
+class _Parents:
+    """Stands in a forked child for a connection that the parent has in use."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise TransactionOwnedElsewhere(
+            "this transaction belongs to the process that forked this one, which goes on with it; open a block of "
+            "one's own in the child"
         )
 
 

@@ -43,9 +43,7 @@ def _portable(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _restore(
-    cls: type[DBError], args: tuple[Any, ...], state: dict[str, Any], reason: BaseException | None
-) -> DBError:
+def _restore(cls: type[DBError], args: tuple[Any, ...], state: dict[str, Any], reason: BaseException | None) -> DBError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -118,7 +116,7 @@ class DBError(Exception):
     @property
     def code(self) -> str | int | None:
         """The code by which the error was recognised: SQLSTATE, SQLite's name or MySQL's number."""
-        return self.errname or self.sqlstate or self.errno
+        return self.errname or self.errno or self.sqlstate
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = dict(self.__dict__)

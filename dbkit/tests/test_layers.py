@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("transaction", (("transaction",),)),
     ("faces", (("enginefacade", "database"), ("queries",))),
     ("around", (("testing",), ("observe",), ("ext",), ("migrations",), ("unify",))),
-    ("command", (("cmd",),)),
+    ("command", (("cmd", "__main__"),)),
     ("compatibility", (("compat",),)),
 )
 
@@ -55,6 +55,9 @@ COLOURED = frozenset(
         "dbkit.transaction.ending",
         "dbkit.transaction.hooks",
         "dbkit.transaction.manager",
+        # The example, and who drives it.
+        "dbkit.cmd.demo.aapi",
+        "dbkit.cmd.demo.workload",
     }
 )
 

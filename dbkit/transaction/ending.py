@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from dbkit.plan import adrive, drive
@@ -18,7 +19,7 @@ def end(transaction: Transaction, error: BaseException | None) -> None:
         if error is None:
             transaction.commit()
         else:
-            transaction.rollback()
+            transaction.rollback(error)
     finally:
         if transaction.hooks is not None:
             drive(_running(transaction.hooks, transaction.outcome, call))
@@ -27,7 +28,7 @@ def end(transaction: Transaction, error: BaseException | None) -> None:
 async def aend(transaction: Transaction, error: BaseException | None) -> None:
     """End an asyncio transaction, whatever becomes of the task meanwhile; raises what :func:`end` does."""
     try:
-        await to_the_end(transaction.commit if error is None else transaction.rollback)
+        await to_the_end(transaction.commit if error is None else partial(transaction.rollback, error))
     finally:
         if transaction.hooks is not None:
             await adrive(_running(transaction.hooks, transaction.outcome, call_or_await))

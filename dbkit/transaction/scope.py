@@ -200,6 +200,13 @@ class Scope(Frame):
                 self._flush()
             return
         self._nested = None
+        connection = self.physical().connection
+        if error is None and connection is not None and connection.doom is not None:
+            # what was caught inside has lost the transaction up to the savepoint; going back to it saves the rest
+            lost = connection.doomed()
+            self._hooks().forget_since(self._mark)
+            nested.__exit__(type(lost), lost, None)
+            raise lost
         if error is not None:
             self._hooks().forget_since(self._mark)
         nested.__exit__(None if error is None else type(error), error, None if error is None else error.__traceback__)

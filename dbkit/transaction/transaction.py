@@ -6,7 +6,7 @@ import logging
 from _thread import get_ident
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from dbkit.backends.base import SessionFacts
@@ -198,9 +198,16 @@ class Transaction:
             raise
         self._ended(State.COMMITTED)
 
-    def rollback(self) -> None:
-        """Roll back. An error on the way is logged, not raised: it would hide the one that made this necessary."""
+    def rollback(self, error: BaseException | None = None) -> None:
+        """Roll back. An error on the way is logged, not raised: it would hide the one that made this necessary.
+
+        :param error: what ends the block.
+        :raises TransactionDoomed: that is SQLAlchemy's, about a Session that was rolled back before, and says nothing
+            of the error that did it.
+        """
         self._discard(State.ROLLED_BACK)
+        if isinstance(error, PendingRollbackError) and self.connection is not None and self.connection.doom is not None:
+            raise self.connection.doomed()
 
     def _discard(self, state: State) -> None:
         connection = self.connection

@@ -23,6 +23,7 @@ class MySQL:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = False
+    begins_at_once = False
     standing = staticmethod(session.standing)
     keeps_facts = True
 

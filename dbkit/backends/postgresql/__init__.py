@@ -23,6 +23,7 @@ class PostgreSQL:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = True
+    begins_at_once = False
     standing = staticmethod(session.standing)
     keeps_facts = True
 

@@ -23,6 +23,7 @@ class SQLite:
     drivers = DRIVERS
     defaults = DEFAULTS
     ends_only_when_told = True
+    begins_at_once = True
     standing = staticmethod(session.standing)
     keeps_facts = False
 

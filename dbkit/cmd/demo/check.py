@@ -33,6 +33,11 @@ class Finding:
         """Whether nothing breaks it."""
         return not self.broken
 
+    def shown(self) -> list[str]:
+        """Return the first things that break it, for the screen."""
+        more = len(self.broken) - _SHOWN
+        return [*self.broken[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
 
 def check(connection: Connection, answers: Sequence[Answer], rows: int) -> list[Finding]:
     """Return what was found, an invariant each.
@@ -193,9 +198,3 @@ def _counted(connection: Connection, statement: str) -> Counter[str]:
 
 def _number(connection: Connection, statement: str) -> int:
     return int(connection.execute(text(statement)).scalar_one())
-
-
-def shown(finding: Finding) -> str:
-    """Return the first things that break an invariant, for a line of a table."""
-    more = len(finding.broken) - _SHOWN
-    return "; ".join(finding.broken[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

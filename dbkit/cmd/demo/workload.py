@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 from dbkit.clock import SYSTEM_CLOCK
@@ -23,8 +25,11 @@ _LONGEST_PAUSE_S = 0.25
 Functions = Mapping[str, Callable[..., Any]]
 
 _ACTIONS = ("usage", "associate", "disassociate", "move", "bulk_associate", "evacuate", "register")
-BLOCKING: Functions = {name: getattr(api, name) for name in _ACTIONS}
-ASYNCIO: Functions = {name: getattr(aapi, name) for name in _ACTIONS}
+
+
+def functions_of(module: ModuleType) -> Functions:
+    """Return the inventory's functions in a colour, by the action that they carry out."""
+    return {action: getattr(module, action) for action in _ACTIONS}
 
 
 class Interrupted(Exception):
@@ -85,8 +90,8 @@ class Crew:
     threads: int
     tasks: int
     advance: Callable[[], None] = lambda: None
-    blocking: Functions = field(default_factory=lambda: BLOCKING)
-    asyncio: Functions = field(default_factory=lambda: ASYNCIO)
+    blocking: Functions = field(default_factory=partial(functions_of, api))
+    asyncio: Functions = field(default_factory=partial(functions_of, aapi))
     stop: threading.Event = field(default_factory=threading.Event)
 
 

@@ -71,11 +71,16 @@ class Place:
     @cached_property
     def observer(self) -> Engine:
         """Plain SQLAlchemy in autocommit: what another client sees, and does."""
-        engine = create_engine(self.bare_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=20)
+        engine = create_engine(self.bare_url, isolation_level="AUTOCOMMIT", pool_size=1, connect_args=self._patience)
         if self.product is Product.SQLITE_MEMORY:
             keeper = engine.raw_connection()  # without any connection, a database in memory is gone
             atexit.register(keeper.close)
         return engine
+
+    @property
+    def _patience(self) -> dict[str, Any]:
+        """A lock that a test has left is told soon."""
+        return {} if self.product in (Product.POSTGRESQL, Product.MARIADB) else {"timeout": 2}
 
     def empty(self) -> None:
         """Delete all rows."""

@@ -151,6 +151,7 @@ def _bound(name: str, sql: str, value: object) -> Provocation:
 
 def _limit(stage: Stage, options: str = "", grant: str = "SELECT, INSERT, UPDATE ON dbkit_samples.*") -> URL:
     stage.elsewhere(
+        f"KILL USER {_LIMITED}@'127.0.0.1'",  # a driver may have left a session of the provocation before
         f"CREATE OR REPLACE USER {_LIMITED}@'127.0.0.1' IDENTIFIED BY 'right' {options}",
         f"GRANT {grant} TO {_LIMITED}@'127.0.0.1'",
     )

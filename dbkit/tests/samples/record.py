@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -199,8 +199,15 @@ def main() -> None:
     parser.add_argument("products", nargs="*", default=PRODUCTS)
     parser.add_argument("--shaped-only", action="store_true", help="only the drivers that SQLAlchemy's version shapes")
     parser.add_argument("--show", help="show what the provocations with this in their name give, and write nothing")
+    parser.add_argument(
+        "--judge-only", action="store_true", help="apply the rules of today to the samples there are, without servers"
+    )
     arguments = parser.parse_args()
     for product in arguments.products:
+        if arguments.judge_only:
+            rules = RULESETS[product]
+            store(product, [replace(sample, expected=verdict_on(rules, sample)) for sample in load(product)])
+            continue
         shaped = _SHAPED_BY_SQLALCHEMY.intersection(DRIVERS[product]) if arguments.shaped_only else frozenset()
         if arguments.shaped_only and not shaped:
             continue

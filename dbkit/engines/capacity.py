@@ -1,0 +1,144 @@
+"""The limit on connections that the pools of one database share, and the line before it."""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import get_ident
+from functools import partial
+from typing import Protocol
+
+from sqlalchemy.util import await_only
+
+from dbkit.engines.line import Line, Place
+from dbkit.exceptions import PoolTimeout
+
+UNLIMITED = -1
+_PATIENCE = 10
+"""How often the first in line is passed by others of the role whose connection came back."""
+
+
+class Member(Protocol):
+    """A pool that draws on a capacity."""
+
+    def evict(self) -> bool:
+        """Close the connection that was idle longest; return whether there was one."""
+
+    def suspect(self) -> None:
+        """Test each connection that is idle now before its next use."""
+
+
+class Capacity:
+    """The connections that the pools of one database may hold together.
+
+    A token is taken before a connection and given back with it. Waiting callers are served in order, but a connection
+    that comes back goes to its own role first: for the other one it would have to be closed and another one opened.
+
+    :param size: connections that each role keeps open when idle; 0 keeps all.
+    :param overflow: connections beyond ``size`` under load; -1 sets no limit.
+    :param timeout_s: seconds that a caller waits for a connection.
+    :param in_tasks: callers are asyncio tasks, inside SQLAlchemy's greenlet.
+    """
+
+    def __init__(self, size: int, overflow: int, timeout_s: float, *, in_tasks: bool = False) -> None:
+        self.size = size
+        self.limit = UNLIMITED if overflow < 0 or size == 0 else size + overflow
+        self.timeout_s = timeout_s
+        self.held = 0
+        """Connections that exist, idle or in use."""
+        self._in_tasks = in_tasks
+        self._pools: list[Member] = []
+        self._free = self.limit
+        self._line = Line()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a connection."""
+        return len(self._line.places)
+
+    def attach(self, pool: Member) -> None:
+        """Let a pool draw on this capacity."""
+        self._pools.append(pool)
+
+    def detach(self, pool: Member) -> None:
+        """Stop evicting from a pool that was replaced."""
+        if pool in self._pools:
+            self._pools.remove(pool)
+
+    def acquire(self, pool: Member) -> None:
+        """Take the right to use one connection of a pool.
+
+        :raises PoolTimeout: none came free in time.
+        """
+        if self.limit < 0:
+            return
+        with self._line.lock:
+            if self._free > 0:
+                self._free -= 1
+                return
+            loop = asyncio.get_running_loop() if self._in_tasks else None
+            place = Place(pool, get_ident(), loop)
+            self._line.places.append(place)
+        pass_on = partial(self.release, pool)
+        if self._in_tasks:
+            came = await_only(self._line.wait_in_task(place, self.timeout_s, pass_on))
+        else:
+            came = self._line.wait(place, self.timeout_s, pass_on)
+        if not came:
+            raise self._exhausted()
+
+    def release(self, pool: Member) -> None:
+        """Give the right back; whoever waits gets it at once."""
+        if self.limit < 0:
+            return
+        with self._line.lock:
+            while self._line.places:
+                if self._next(pool).grant():
+                    return
+            self._free += 1
+
+    def _next(self, pool: Member) -> Place:
+        """Take out of the line who is served now: the first of the pool's own, unless another was passed too often."""
+        places = self._line.places
+        first = places[0]
+        if first.tag is not pool and first.passed < _PATIENCE:
+            for place in places:
+                if place.tag is pool:
+                    first.passed += 1
+                    places.remove(place)
+                    return place
+        return places.popleft()
+
+    def _exhausted(self) -> PoolTimeout:
+        return PoolTimeout(
+            message=(
+                f"all {self.limit} connections are in use and none came free within {self.timeout_s:g} s; look for "
+                "blocks that wait for something else while they hold a connection, or raise [database] max_pool_size "
+                "or max_overflow within what the server allows"
+            )
+        )
+
+    def count(self) -> None:
+        """Count a connection that is about to be opened."""
+        with self._line.lock:
+            self.held += 1
+
+    def disclaim(self) -> None:
+        """Stop counting a connection that is closed, or was never opened."""
+        with self._line.lock:
+            self.held -= 1
+
+    def make_room(self, asking: Member) -> None:
+        """Close idle connections of other roles while there is one too many."""
+        while self.held > self.limit >= 0 and any(pool.evict() for pool in self._pools if pool is not asking):
+            pass
+
+    def suspect(self) -> None:
+        """Test each connection that is idle now before its next use: one of them was found dead."""
+        for pool in self._pools:
+            pool.suspect()
+
+    def reset(self) -> None:
+        """Forget what was held, in the child of a fork."""
+        self._line.reset()
+        self.held = 0
+        self._free = self.limit

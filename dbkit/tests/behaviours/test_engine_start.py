@@ -1,0 +1,161 @@
+"""The first connection: tried again while the database is out of reach, once and no more when it is there."""
+
+from __future__ import annotations
+
+import fixtures
+
+import dbkit
+from dbkit.exceptions import DBAccessDenied, DBConnectionError, DBNonExistentDatabase, Outcome
+from dbkit.testing import servers
+from dbkit.testing.servers.ports import LOOPBACK
+from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS
+from dbkit.tests.behaviours.estates import OWN_SESSION, Estate
+from dbkit.tests.steering import SteeredClock
+
+import socket
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL
+
+
+def _closed_port():
+    """Return a socket that holds a port at which nobody listens."""
+    held = socket.socket()
+    held.bind((LOOPBACK, 0))
+    return held
+
+
+class StartBehaviour(Behaviour):
+    def setUp(self):
+        super().setUp()
+        self.kind = "mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql"
+        self.clock = SteeredClock()
+        self.log = self.useFixture(fixtures.FakeLogger("dbkit", level=10))
+
+    def open(self, url, **settings):
+        made = dbkit.Database(url, clock=self.clock, **{"max_retries": 3, "retry_interval": 7, **settings})
+        self.addCleanup(self.run_plain, lambda: self.dispose(made))
+        return made
+
+    async def use(self, database, mode="writer"):
+        async with getattr(self.face_of(database), mode)() as session:
+            return await session.scalar(text(OWN_SESSION[self.kind]))
+
+    def nowhere(self):
+        held = _closed_port()
+        self.addCleanup(held.close)
+        return URL.create(
+            f"{self.combination.scheme}+{self.combination.driver}",
+            username="app",
+            password="s3cr3t",
+            host=LOOPBACK,
+            port=held.getsockname()[1],
+            database="shop",
+        )
+
+
+@behaviours(SERVERS)
+class TestStart(StartBehaviour):
+    async def test_a_refused_connection_is_tried_again_as_often_as_the_settings_say(self):
+        database = self.open(self.nowhere())
+        with self.raising(DBConnectionError) as caught:
+            await self.use(database)
+        self.assertEqual([7.0, 7.0, 7.0], self.clock.slept)
+        self.assertTrue(caught.error.transient)
+        self.assertIs(Outcome.NOT_STARTED, caught.error.outcome)
+        self.assertIsNotNone(caught.error.__cause__)
+        for shown in (str(caught.error), self.log.output):
+            self.assertNotIn("s3cr3t", shown)
+        self.assertEqual(3, self.log.output.count("is out of reach"))
+
+    async def test_none_is_made_without_retries(self):
+        with self.raising(DBConnectionError):
+            await self.use(self.open(self.nowhere(), max_retries=0))
+        self.assertEqual([], self.clock.slept)
+
+    async def test_the_next_block_tries_anew(self):
+        database = self.open(self.nowhere(), max_retries=1)
+        for expected in (1, 2):
+            with self.raising(DBConnectionError):
+                await self.use(database, "reader")
+            self.assertEqual(expected, len(self.clock.slept))
+
+    async def test_without_a_bound_it_goes_on(self):
+        class Enough(Exception):
+            pass
+
+        def stop(number):
+            if number == 25:
+                raise Enough
+
+        self.clock = SteeredClock(on_sleep=stop)
+        with self.raising(Enough):
+            await self.use(self.open(self.nowhere(), max_retries=-1))
+        self.assertEqual(25, len(self.clock.slept))
+
+    async def test_a_database_that_does_not_exist_is_said_at_once(self):
+        server = servers.require_or_skip(self.kind)
+        url = server.url(self.combination.driver, "no_such_database", self.combination.scheme)
+        with self.raising(DBNonExistentDatabase) as caught:
+            await self.use(self.open(url))
+        self.assertEqual("no_such_database", caught.error.database)
+        self.assertEqual([], self.clock.slept)
+
+    @on(MARIADB)
+    async def test_a_wrong_password_is_said_at_once(self):
+        estate = Estate("mysql")
+        url = estate.url(self.combination.driver, self.combination.scheme, username="dbkit", password="wr0ng")
+        with self.raising(DBAccessDenied) as caught:
+            await self.use(self.open(url))
+        self.assertEqual([], self.clock.slept)
+        self.assertNotIn("wr0ng", str(caught.error))
+
+    @on(POSTGRESQL)
+    async def test_an_unknown_user_is_said_at_once(self):
+        estate = Estate("postgresql")
+        with self.raising(DBAccessDenied):
+            await self.use(self.open(estate.url(self.combination.driver, username="nobody_of_that_name")))
+        self.assertEqual([], self.clock.slept)
+
+    async def test_a_start_that_succeeds_makes_one_connection(self):
+        opened = []
+
+        def count(engine):
+            event.listen(engine, "do_connect", lambda *args: opened.append(1) and None)
+
+        estate = Estate(self.kind)
+        url = estate.url(self.combination.driver, self.combination.scheme)
+        database = self.open(url, max_retries=10, on_engine_create=[count])
+        await self.use(database)
+        self.assertEqual((1, 1, []), (len(opened), len(estate.sessions()), self.clock.slept))
+
+    async def test_later_blocks_are_not_probed(self):
+        """A connection that fails in the middle of the work is the caller's business, not a start."""
+        estate = Estate(self.kind)
+        database = self.open(estate.url(self.combination.driver, self.combination.scheme))
+        number = await self.use(database)
+        estate.end([number])
+        with self.raising(DBConnectionError):
+            await self.use(database)
+        self.assertEqual([], self.clock.slept)
+
+
+@behaviours(ONE_PER_PRODUCT & SERVERS)
+class TestLateServer(StartBehaviour):
+    async def test_a_server_that_comes_up_at_the_third_attempt_is_used(self):
+        with servers.private(self.kind) as server:
+            estate = Estate(self.kind, server)
+            server.stop()
+
+            def start(number):
+                if number == 2:
+                    server.start()
+
+            self.clock = SteeredClock(on_sleep=start)
+            database = self.open(estate.url(self.combination.driver), max_retries=10)
+            number = await self.use(database)
+            self.assertEqual([7.0, 7.0], self.clock.slept)
+            self.assertEqual({number}, estate.sessions())
+            self.assertEqual(2, self.log.output.count("is out of reach"))
+            await self.dispose(database)
