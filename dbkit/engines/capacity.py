@@ -20,6 +20,12 @@ _PATIENCE = 10
 class Member(Protocol):
     """A pool that draws on a capacity."""
 
+    def checkedin(self) -> int:
+        """Return the number of idle connections."""
+
+    def idle_since(self) -> float:
+        """Return since when the oldest idle connection is idle; infinity if there is none."""
+
     def evict(self) -> bool:
         """Close the connection that was idle longest; return whether there was one."""
 
@@ -33,7 +39,7 @@ class Capacity:
     A token is taken before a connection and given back with it. Waiting callers are served in order, but a connection
     that comes back goes to its own role first: for the other one it would have to be closed and another one opened.
 
-    :param size: connections that each role keeps open when idle; 0 keeps all.
+    :param size: connections that are kept open when idle, those that were used last; 0 keeps all.
     :param overflow: connections beyond ``size`` under load; -1 sets no limit.
     :param timeout_s: seconds that a caller waits for a connection.
     :param in_tasks: callers are asyncio tasks, inside SQLAlchemy's greenlet.
@@ -132,6 +138,12 @@ class Capacity:
         while self.held > self.limit >= 0 and any(pool.evict() for pool in self._pools if pool is not asking):
             pass
 
+    def trim(self) -> None:
+        """Close those that were idle longest, whichever their role, while more are idle than are to be kept."""
+        while sum(pool.checkedin() for pool in self._pools) > self.size:
+            if not min(self._pools, key=_idle_since).evict():
+                return
+
     def suspect(self) -> None:
         """Test each connection that is idle now before its next use: one of them was found dead."""
         for pool in self._pools:
@@ -142,3 +154,7 @@ class Capacity:
         self._line.reset()
         self.held = 0
         self._free = self.limit
+
+
+def _idle_since(pool: Member) -> float:
+    return pool.idle_since()

@@ -284,7 +284,7 @@ class TrackedConnection(Connection):
         self.ending = True
         if self._transaction is not None:
             self._transaction.rollback()
-        elif self._commit_failed:
+        if self._commit_failed:
             # SQLAlchemy takes the transaction for ended; the driver, and on SQLite the database, may not
             self._rollback_impl()
 

@@ -69,14 +69,22 @@ class BoundedPool(Pool):
         except KeyError:
             return  # it was never handed out, or belongs to the process that forked this one
         capacity = self.capacity
-        if self._retired or len(self._idle) >= capacity.size > 0:
-            try:
+        try:
+            if self._retired:
                 self._close(record)
-            finally:
-                capacity.release(self)
-        else:
-            self._idle.append((record, self._now()))
+            else:
+                self._idle.append((record, self._now()))
+                if capacity.held > capacity.size > 0:
+                    capacity.trim()
+        finally:
             capacity.release(self)
+
+    def idle_since(self) -> float:
+        """Return since when the oldest idle connection is idle; infinity if there is none."""
+        try:
+            return self._idle[0][1]
+        except IndexError:
+            return float("inf")
 
     def _open(self) -> ConnectionPoolEntry:
         self.capacity.count()

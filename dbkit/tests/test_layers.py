@@ -46,8 +46,7 @@ COLOURED = frozenset(
         "dbkit.plan",
         "dbkit.transaction.greenlets",
         # Lines in which tasks wait for their turn.
-        "dbkit.engines.gate",
-        "dbkit.engines.pool",
+        "dbkit.engines.line",
         # Faces.
         "dbkit.database",
         "dbkit.transaction.block",

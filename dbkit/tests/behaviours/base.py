@@ -67,8 +67,9 @@ def behaviours(combinations: Iterable[Combination] = EVERY_DRIVER) -> Callable[[
 
     def make(template: C) -> C:
         module = sys.modules[template.__module__]
-        for combination in ALL:
-            if combination in chosen and (tests := dict(_tests(template, combination))):
+        for combination in (each for each in ALL if each in chosen):
+            tests = _tests(template, combination)
+            if any(tests.values()):
                 name = f"{template.__name__}_on_{combination.name}"
                 names = {"combination": combination, "__module__": module.__name__, **tests}
                 setattr(module, name, type(name, (template, testtools.TestCase), names))
@@ -77,22 +78,22 @@ def behaviours(combinations: Iterable[Combination] = EVERY_DRIVER) -> Callable[[
     return make
 
 
-def _tests(template: type, combination: Combination) -> Iterable[tuple[str, Any]]:
-    """Yield the tests of a combination; None for one that does not run there."""
+def _tests(template: type, combination: Combination) -> dict[str, Any]:
+    """Return the tests as they run on a combination; None for one that does not run there."""
     found = {
         name: test
         for cls in reversed(template.__mro__)
         for name, test in vars(cls).items()
         if name.startswith("test_")
     }
-    runs = {name: combination in getattr(test, "on", (combination,)) for name, test in found.items()}
-    if not any(runs.values()):
-        return
-    for name, test in found.items():
-        if not runs[name]:
-            yield name, None
-        elif inspect.iscoroutinefunction(test):
-            yield name, _driven(test)
+    return {
+        name: _runnable(test) if combination in getattr(test, "on", (combination,)) else None
+        for name, test in found.items()
+    }
+
+
+def _runnable(test: Any) -> Any:
+    return _driven(test) if inspect.iscoroutinefunction(test) else test
 
 
 def _driven(body: Callable[..., Any]) -> Callable[..., None]:
