@@ -169,8 +169,11 @@ class Database(Databased):
         await in_task(self.factory.dispose_asyncio)
 
     def reload(self) -> None:
-        """Read the settings anew: later transactions use new engines, open ones end on the old."""
-        self.factory.reload()()
+        """Read the settings anew: later transactions use new engines, open ones end on the old.
+
+        :raises InvalidSetting: a value is wrong, and so on; then the old ones stay in force.
+        """
+        self.factory.reload()
 
     def __repr__(self) -> str:
         if not self.is_started:

@@ -14,11 +14,13 @@ from dbkit.exceptions import PoolTimeout
 
 UNLIMITED = -1
 _PATIENCE = 10
-"""How often the first in line is passed by others of the role whose connection came back."""
+"""Connections that come back before one changes its role: opening another costs more than a short wait."""
 
 
 class Member(Protocol):
-    """A pool that draws on a capacity."""
+    """A pool that draws on a capacity; ``held`` counts its connections, idle or in use."""
+
+    held: int
 
     def checkedin(self) -> int:
         """Return the number of idle connections."""
@@ -36,8 +38,9 @@ class Member(Protocol):
 class Capacity:
     """The connections that the pools of one database may hold together.
 
-    A token is taken before a connection and given back with it. Waiting callers are served in order, but a connection
-    that comes back goes to its own role first: for the other one it would have to be closed and another one opened.
+    A token is taken before a connection and given back with it. Waiting callers are served in order, each role from its
+    own connections. At the limit a connection changes its role, which means closing it and opening another, only when
+    the other role has none, or has been kept waiting for long.
 
     :param size: connections that are kept open when idle, those that were used last; 0 keeps all.
     :param overflow: connections beyond ``size`` under load; -1 sets no limit.
@@ -54,6 +57,8 @@ class Capacity:
         self._in_tasks = in_tasks
         self._pools: list[Member] = []
         self._free = self.limit
+        self._unused = 0
+        """Connections that came back in a row while one lay idle and a caller of another role waited."""
         self._line = Line()
 
     @property
@@ -78,41 +83,66 @@ class Capacity:
         if self.limit < 0:
             return
         with self._line.lock:
-            if self._free > 0:
-                self._free -= 1
-                return
+            if self._free > 0 and (not self._line.places or self._may_pass(pool)):
+                if self.held < self.limit or pool.held == 0 or pool.checkedin():
+                    self._free -= 1
+                    return
             loop = asyncio.get_running_loop() if self._in_tasks else None
             place = Place(pool, get_ident(), loop)
             self._line.places.append(place)
         pass_on = partial(self.release, pool)
         if self._in_tasks:
-            came = await_only(self._line.wait_in_task(place, self.timeout_s, pass_on))
+            came = await_only(self._line.wait_in_task(place, self.timeout_s, pass_on, self._take_idle))
         else:
-            came = self._line.wait(place, self.timeout_s, pass_on)
+            came = self._line.wait(place, self.timeout_s, pass_on, self._take_idle)
         if not came:
             raise self._exhausted()
 
     def release(self, pool: Member) -> None:
-        """Give the right back; whoever waits gets it at once."""
+        """Give the right back; whoever waits for this role gets it at once."""
         if self.limit < 0:
             return
         with self._line.lock:
-            while self._line.places:
-                if self._next(pool).grant():
-                    return
             self._free += 1
+            if self._line.places:
+                self._serve(pool)
+            else:
+                self._unused = 0
 
-    def _next(self, pool: Member) -> Place:
-        """Take out of the line who is served now: the first of the pool's own, unless another was passed too often."""
+    def _take_idle(self, place: Place) -> bool:
+        """Let a caller that has waited for a while have a connection of another role that lies idle."""
+        with self._line.lock:
+            if place.granted:
+                return True
+            if self._free <= 0 or self._line.places[0] is not place:
+                return False
+            self._grant(place)
+            return place.granted
+
+    def _may_pass(self, pool: Member) -> bool:
+        return all(place.tag is not pool for place in self._line.places)
+
+    def _serve(self, pool: Member) -> None:
         places = self._line.places
         first = places[0]
-        if first.tag is not pool and first.passed < _PATIENCE:
-            for place in places:
-                if place.tag is pool:
-                    first.passed += 1
-                    places.remove(place)
-                    return place
-        return places.popleft()
+        if first.tag is not pool:
+            first.passed += 1
+        place = first if first.passed >= _PATIENCE else next((each for each in places if each.tag is pool), None)
+        if place is not None:
+            self._grant(place)
+        if not places or self._free == 0:
+            self._unused = 0
+            return
+        self._unused += 1
+        first = places[0]
+        if self._unused >= _PATIENCE or self.held < self.limit or first.tag.held == 0:
+            self._unused = 0
+            self._grant(first)
+
+    def _grant(self, place: Place) -> None:
+        self._line.places.remove(place)
+        if place.grant():
+            self._free -= 1
 
     def _exhausted(self) -> PoolTimeout:
         return PoolTimeout(
@@ -123,15 +153,17 @@ class Capacity:
             )
         )
 
-    def count(self) -> None:
+    def count(self, pool: Member) -> None:
         """Count a connection that is about to be opened."""
         with self._line.lock:
             self.held += 1
+            pool.held += 1
 
-    def disclaim(self) -> None:
+    def disclaim(self, pool: Member) -> None:
         """Stop counting a connection that is closed, or was never opened."""
         with self._line.lock:
             self.held -= 1
+            pool.held -= 1
 
     def make_room(self, asking: Member) -> None:
         """Close idle connections of other roles while there is one too many."""
@@ -153,6 +185,8 @@ class Capacity:
         """Forget what was held, in the child of a fork."""
         self._line.reset()
         self.held = 0
+        for pool in self._pools:
+            pool.held = 0
         self._free = self.limit
 
 

@@ -51,6 +51,12 @@ class Engines:
     writer: Lane
     reader: Lane
 
+    def retire(self) -> None:
+        """Let no connection come back to the pools; closes none by itself."""
+        for lane in (self.writer, self.reader):
+            if isinstance(lane.engine.pool, BoundedPool):
+                lane.engine.pool.retire()
+
     def dispose(self) -> None:
         """Close the idle connections; those in use are closed when they come back.
 

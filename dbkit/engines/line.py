@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -47,17 +47,33 @@ class Place:
 
     async def wait_in_task(self, timeout_s: float) -> bool:
         """Suspend the task until the turn comes or the time is up; return whether it came."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._turn
-        except TimeoutError:
-            return False
-        return True
+        done, _ = await asyncio.wait([self._turn], timeout=timeout_s)
+        return bool(done)
 
 
 def _wake(turn: asyncio.Future[None]) -> None:
     if not turn.done():
         turn.set_result(None)
+
+
+Look = Callable[[Place], bool]
+
+_LOOK_AFTER_S = 0.05
+
+
+def _never(place: Place) -> bool:
+    return False
+
+
+def _slices(timeout_s: float, look: Look) -> Iterator[float]:
+    """Yield the seconds to wait at a time; all at once if there is nothing to look at in between."""
+    if look is _never:
+        yield timeout_s
+        return
+    left = timeout_s
+    while left > 0:
+        yield min(_LOOK_AFTER_S, left)
+        left -= _LOOK_AFTER_S
 
 
 class Line:
@@ -67,28 +83,35 @@ class Line:
         self.lock = threading.Lock()
         self.places: deque[Place] = deque()
 
-    def wait(self, place: Place, timeout_s: float, pass_on: Callable[[], None]) -> bool:
+    def wait(self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never) -> bool:
         """Wait in a thread for one's turn; return whether it came in time.
 
         :param pass_on: gives the turn to the next one, when it came while an interrupt ended the wait.
+        :param look: called from time to time; True ends the wait with success, the place being out of the line.
         """
         try:
-            came = place.wait(timeout_s)
+            for slice_s in _slices(timeout_s, look):
+                if place.wait(slice_s) or look(place):
+                    return True
         except BaseException:
             if self._leave(place):
                 pass_on()
             raise
-        return came or self._leave(place)
+        return self._leave(place)
 
-    async def wait_in_task(self, place: Place, timeout_s: float, pass_on: Callable[[], None]) -> bool:
+    async def wait_in_task(
+        self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never
+    ) -> bool:
         """Wait in a task; the same as :meth:`wait`."""
         try:
-            came = await place.wait_in_task(timeout_s)
+            for slice_s in _slices(timeout_s, look):
+                if await place.wait_in_task(slice_s) or look(place):
+                    return True
         except BaseException:
             if self._leave(place):
                 pass_on()
             raise
-        return came or self._leave(place)
+        return self._leave(place)
 
     def _leave(self, place: Place) -> bool:
         """Give the place up; return whether its turn had come in the meantime."""

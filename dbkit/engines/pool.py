@@ -37,6 +37,7 @@ class BoundedPool(Pool):
         **kw: Any,
     ) -> None:
         super().__init__(creator, **kw)
+        self.held = 0
         self.capacity = capacity or Capacity(5, 10, 30.0)
         self.capacity.attach(self)
         self._ping_idle_s = ping_idle_s
@@ -87,13 +88,13 @@ class BoundedPool(Pool):
             return float("inf")
 
     def _open(self) -> ConnectionPoolEntry:
-        self.capacity.count()
+        self.capacity.count(self)
         record = _ConnectionRecord(self, connect=False)
         try:
             self.capacity.make_room(self)
             record.get_connection()
         except BaseException:
-            self.capacity.disclaim()
+            self.capacity.disclaim(self)
             if record.dbapi_connection is not None:
                 record.invalidate()  # it was made, and then its preparation was cut short
             raise
@@ -110,7 +111,7 @@ class BoundedPool(Pool):
         except dialect.loaded_dbapi.Error as error:
             record.invalidate(error)
         except BaseException:
-            self.capacity.disclaim()
+            self.capacity.disclaim(self)
             record.invalidate()
             raise
         else:
@@ -118,7 +119,7 @@ class BoundedPool(Pool):
                 record.invalidate()
 
     def _close(self, record: ConnectionPoolEntry) -> None:
-        self.capacity.disclaim()
+        self.capacity.disclaim(self)
         record.close()
 
     def suspect(self) -> None:
@@ -134,10 +135,14 @@ class BoundedPool(Pool):
         self._close(record)
         return True
 
-    def dispose(self) -> None:
-        """Close the idle connections; those in use are closed when they come back."""
+    def retire(self) -> None:
+        """Close each connection when it comes back, instead of keeping it."""
         self._retired = True
         self.capacity.detach(self)
+
+    def dispose(self) -> None:
+        """Close the idle connections; those in use are closed when they come back."""
+        self.retire()
         while self.evict():
             pass
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from oslo_config import cfg
@@ -55,6 +54,7 @@ class Factory:
         self._anchor: object | None = None
         self._blocking: Engines | None = None
         self._asyncio: dict[asyncio.AbstractEventLoop, Engines] = {}
+        self._stale: dict[asyncio.AbstractEventLoop, list[Engines]] = {}
         self.reached = False
         """A connection was made once."""
         self.is_ready = False
@@ -108,19 +108,23 @@ class Factory:
     def _start(self) -> EngineSettings:
         with self._lock:
             if self._settings is None:
-                conf = cfg.CONF if self._conf is None and self._url is None else self._conf
-                settings = EngineSettings.resolve(
-                    url=self._url, conf=conf, overrides=self._overrides, defaults=self._defaults
-                )
-                backend = backend_for(settings.connection.get_backend_name())
-                self._backend = backend
-                self._anchor = backend.anchor(settings.connection)
-                self.expires = settings.expire_on_commit
-                self.rolls_back_readers = settings.rollback_reader_sessions
-                self.flushes_joined = settings.flush_on_subtransaction
-                self._settings = settings
-                self.is_ready = True
+                self._adopt(self._resolve())
+            assert self._settings is not None
             return self._settings
+
+    def _resolve(self) -> EngineSettings:
+        conf = cfg.CONF if self._conf is None and self._url is None else self._conf
+        return EngineSettings.resolve(url=self._url, conf=conf, overrides=self._overrides, defaults=self._defaults)
+
+    def _adopt(self, settings: EngineSettings) -> None:
+        backend = backend_for(settings.connection.get_backend_name())
+        self._anchor = backend.anchor(settings.connection)
+        self._backend = backend
+        self.expires = settings.expire_on_commit
+        self.rolls_back_readers = settings.rollback_reader_sessions
+        self.flushes_joined = settings.flush_on_subtransaction
+        self._settings = settings
+        self.is_ready = True
 
     @property
     def backend(self) -> Backend:
@@ -152,9 +156,10 @@ class Factory:
 
     def _make_asyncio(self, loop: asyncio.AbstractEventLoop) -> Engines:
         with self._lock:
-            for ended in [each for each in self._asyncio if each.is_closed()]:
-                # nothing can be sent through a closed loop; the sockets close with the objects
-                del self._asyncio[ended]
+            for known in (self._asyncio, self._stale):
+                for ended in [each for each in known if each.is_closed()]:
+                    # nothing can be sent through a closed loop; the sockets close with the objects
+                    del known[ended]  # type: ignore[attr-defined]
             engines = self._asyncio[loop] = self._create(Colour.ASYNCIO)
             return engines
 
@@ -174,6 +179,9 @@ class Factory:
         :raises DBConnectionError: the database stayed out of reach.
         """
         settings = self.settings
+        if colour is Colour.ASYNCIO:
+            for engines in self._stale.pop(asyncio.get_running_loop(), ()):
+                engines.dispose()
 
         def connect() -> Any:
             try:
@@ -209,27 +217,28 @@ class Factory:
         if engines is not None:
             engines.dispose()
 
-    def reload(self) -> Callable[[], None]:
-        """Read the settings anew; the next transaction uses them.
+    def reload(self) -> None:
+        """Read the settings anew; the next transaction uses them, and those that are open end on the old ones.
 
-        :returns: what closes the blocking connections of the old settings that are idle.
+        The old connections are closed: blocking ones that are idle at once, those in use when they come back, those of
+        an event loop with its next transaction. If the new settings are wrong, the old ones stay in force.
+
+        :raises InvalidSetting: a value is wrong; so do the other errors of :attr:`settings`.
         """
         with self._lock:
-            old = self._blocking
             if self._url is not None and self.backend.one_connection(self.settings.connection):
                 self._url = self.settings.connection  # the name that a database in memory was given
-            self._settings = self._backend = self._blocking = None
+            self._adopt(self._resolve())
+            blocking, self._blocking = self._blocking, None
+            for loop, engines in self._asyncio.items():
+                engines.retire()
+                self._stale.setdefault(loop, []).append(engines)
             self._asyncio.clear()
-            self.reached = self.is_ready = False
-        self._start()
-        return partial(_dispose, old)
+            self.reached = False
+        if blocking is not None:
+            blocking.dispose()
 
 
 def _check_names(names: Mapping[str, Any]) -> None:
     for name in names:
         setting_named(name)
-
-
-def _dispose(engines: Engines | None) -> None:
-    if engines is not None:
-        engines.dispose()

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -114,6 +115,7 @@ class Behaviour:
         if self.combination.missing:
             self.skipTest(self.combination.missing)  # type: ignore[attr-defined]
         self.useFixture(fixtures.Timeout(_TIME_LIMIT_S, gentle=True))  # type: ignore[attr-defined]
+        self.logs = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))  # type: ignore[attr-defined]
         self.place = places.place(self.combination.product)
         self.place.empty()
         self.colour = places.colour_of(self.combination.colour)

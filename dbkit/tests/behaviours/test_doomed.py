@@ -292,6 +292,34 @@ class TestEndsSentAsText(Losing):
         self.assertEqual([], self.stored())
 
 
+@behaviours(SQLITE_FILE | POSTGRESQL)
+class TestEndsBehindTheBack(Losing):
+    """What no text shows: code that reaches for the driver's own connection."""
+
+    async def end(self, session, how):
+        """Call commit() or rollback() of the pool's connection, which dbkit does not see."""
+        connection = await session.connection()
+        raw = await connection.run_sync(lambda plain: plain.connection) if self.is_asyncio else connection.connection
+        await session.run_sync(lambda plain: getattr(raw.dbapi_connection, how)())
+
+    async def test_a_rollback_is_no_success(self):
+        with self.raising(TransactionDoomed) as caught:
+            async with self.writer() as session:
+                session.add(Item(id=1))
+                await session.flush()
+                await self.end(session, "rollback")
+        self.assertIn("without dbkit's doing", str(caught.error.__cause__))
+        self.assertEqual([], self.stored())
+        await self.usable()
+
+    async def test_plain_sqlalchemy_ends_without_an_error_and_without_the_rows(self):
+        async with self.bare_session() as session:
+            session.add(Item(id=1))
+            await session.flush()
+            await self.end(session, "rollback")
+        self.assertEqual([], self.stored())
+
+
 @behaviours(SQLITE)
 class TestConflictsThatRollBack(Losing):
     """``INSERT OR ROLLBACK`` ends the whole transaction when it meets a conflict."""

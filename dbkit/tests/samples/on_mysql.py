@@ -92,7 +92,7 @@ def _locked(stage: Stage, *statements: str) -> None:
 
 
 def _lost_update(stage: Stage) -> None:
-    stage.run("SELECT * FROM parent")
+    stage.run("SET SESSION innodb_snapshot_isolation = 1", "SELECT * FROM parent")
     stage.elsewhere("UPDATE parent SET name = concat(name, '.') WHERE id = 3")
     stage.run("UPDATE parent SET name = 'x' WHERE id = 3")
 
@@ -236,8 +236,7 @@ PROVOCATIONS = (
                                       "SELECT * FROM parent WHERE id = 1 FOR UPDATE")),
     Provocation("lock not granted at once", "SELECT * FROM parent WHERE id = 1 FOR UPDATE NOWAIT",
                 lambda stage: _locked(stage, "SELECT * FROM parent WHERE id = 1 FOR UPDATE NOWAIT")),
-    Provocation("snapshot conflict", "UPDATE parent SET name = 'x' WHERE id = 3",
-                lambda stage: (stage.run("SET SESSION innodb_snapshot_isolation = 1"), _lost_update(stage))),
+    Provocation("snapshot conflict", "UPDATE parent SET name = 'x' WHERE id = 3", _lost_update),
     Provocation("table changed under a snapshot", "SELECT * FROM typed", _changed_table),
     _plain("statement timeout", "SET SESSION max_statement_time = 0.05",
            "SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b"),

@@ -43,7 +43,8 @@ _PORTS = {"postgresql": 5432, "mysql": 3306}
 
 def provocations(product: str) -> tuple[Provocation, ...]:
     """Return what is provoked on a product."""
-    return _ON[product].PROVOCATIONS
+    found: tuple[Provocation, ...] = _ON[product].PROVOCATIONS
+    return found
 
 
 def prepare(product: str, url: URL) -> URL:
