@@ -90,7 +90,7 @@ def _positive(text: str) -> int:
 
 def _is_at_hand(backend: Backend) -> bool:
     """Return whether a backend can be measured; say what it lacks. Its server is started."""
-    lacking = missing((backend.module, *(("greenlet",) if backend.is_asyncio else ())))
+    lacking = missing(backend.modules)
     if lacking:
         _leave_out(backend.name, f"install {' and '.join(lacking)}")
         return False

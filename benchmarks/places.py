@@ -39,6 +39,14 @@ class Backend:
     by_default: bool = True
     in_memory: bool = False
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What must be installed to measure on it."""
+        if not self.is_asyncio:
+            return (self.module,)
+        needed = [self.module, "greenlet", *([] if self.server is None else [_FILLERS[self.server]])]
+        return tuple(dict.fromkeys(needed))
+
 
 BACKENDS: tuple[Backend, ...] = (
     Backend("sqlite-memory", "sqlite", "sqlite3", in_memory=True),
@@ -53,6 +61,9 @@ BACKENDS: tuple[Backend, ...] = (
 )
 
 _READERS: dict[str, Callable[[], StatementReader]] = {"postgresql": PostgreSQLReader, "mysql": MySQLReader}
+
+_FILLERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+"""The drivers that make and fill the databases of asyncio backends."""
 
 
 @dataclass(slots=True)
@@ -172,7 +183,7 @@ def _fill_file(path: str) -> None:
 
 
 def _fill_server(url: URL, backend: Backend) -> None:
-    blocking = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}[str(backend.server)]
+    blocking = f"{backend.server}+{_FILLERS[str(backend.server)]}"
     engine = create_engine(url.set(drivername=blocking if backend.is_asyncio else backend.url))
     try:
         populate(engine)

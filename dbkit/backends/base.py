@@ -128,7 +128,7 @@ class Backend(Protocol):
     def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
         """Prepare a DBAPI connection that was just opened."""
 
-    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+    def begin(self, driver: str, role: Role, url: URL, settings: SessionSettings) -> Callable[[Any], None] | None:
         """Return what sends BEGIN on a DBAPI connection, or None where the driver does so by itself."""
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:

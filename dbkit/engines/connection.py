@@ -123,6 +123,12 @@ class TrackedConnection(Connection):
         """Refused: the block gives its connection back."""
         _refuse("close()", "let the block end")
 
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Close the DBAPI connection for good; what the transaction has done is lost."""
+        if self._transaction is not None and not self.ending and self.doom is None:
+            self.condemn(self._last_error or DBError(message=_INVALIDATED, outcome=Outcome.ROLLED_BACK))
+        super().invalidate(exception)
+
     def _look_at(self, statement: Any, execution_options: Any) -> None:
         if self.watch & Watch.UNOPENED:
             self._open()
@@ -330,6 +336,7 @@ class _NotTaken:
 
 _NOT_TAKEN = _NotTaken()
 
+_INVALIDATED = "the connection was invalidated by the code inside the block"
 _ROLLED_BACK = "the transaction was rolled back by the code inside the block"
 
 _LOST = (

@@ -157,7 +157,7 @@ def _arguments(settings: EngineSettings, backend: Backend, url: URL, driver: str
 
 
 def _install(engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role, url: URL) -> None:
-    begin: Callable[[Any], None] | None = backend.begin(driver, role, url)
+    begin: Callable[[Any], None] | None = backend.begin(driver, role, url, settings.session_settings())
     if begin is not None:
         # do_begin is a method of SQLAlchemy's Dialect interface; each engine has a dialect of its own
         cast(Any, engine.dialect).do_begin = begin

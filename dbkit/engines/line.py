@@ -58,7 +58,7 @@ def _wake(turn: asyncio.Future[None]) -> None:
 
 Look = Callable[[Place], bool]
 
-_LOOK_AFTER_S = 0.05
+_LOOK_AFTER_S = 0.02
 
 
 def _never(place: Place) -> bool:
@@ -97,7 +97,7 @@ class Line:
             if self._leave(place):
                 pass_on()
             raise
-        return self._leave(place)
+        return look(place) or self._leave(place)
 
     async def wait_in_task(
         self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never
@@ -111,7 +111,7 @@ class Line:
             if self._leave(place):
                 pass_on()
             raise
-        return self._leave(place)
+        return look(place) or self._leave(place)
 
     def _leave(self, place: Place) -> bool:
         """Give the place up; return whether its turn had come in the meantime."""

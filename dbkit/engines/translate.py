@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, cast
 
 from sqlalchemy import event
@@ -19,7 +20,10 @@ def install(engine: Engine, backend: Backend) -> None:
 
     def translate(context: ExceptionContext) -> BaseException | None:
         original = context.original_exception
-        if isinstance(original, DBError) or not isinstance(original, Exception):
+        if isinstance(original, DBError):
+            # one of ours that SQLAlchemy would wrap leaves as it is; a copy, because it becomes its own cause
+            return None if context.sqlalchemy_exception is None else copy(original)
+        if not isinstance(original, Exception):
             return None
         if _is_sqlalchemys_own(context):
             return None
@@ -34,8 +38,9 @@ def install(engine: Engine, backend: Backend) -> None:
             in_transaction=connection is not None,
             at_commit=committing,
         )
-        if isinstance(error, DBConnectionError) and connection is not None:
-            cast(Any, context).is_disconnect = True
+        if connection is not None:
+            # SQLAlchemy goes by words in the text, which may be the user's; the rules go by the code
+            cast(Any, context).is_disconnect = isinstance(error, DBConnectionError)
         if context.is_disconnect:
             # one dead connection says little of the others: they are tested before their next use
             cast(Any, context).invalidate_pool_on_disconnect = False

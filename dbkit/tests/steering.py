@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import threading
 from collections.abc import Callable
@@ -34,6 +35,12 @@ class SteeredClock:
 
     def uniform(self, low: float, high: float) -> float:
         return (low + high) / 2
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the other tasks run until the condition is true; the test's own bound ends a wait that is in vain."""
+    while not condition():  # noqa: ASYNC110 - what is awaited is the library's state, which sets no event
+        await asyncio.sleep(0)
 
 
 class Worker(threading.Thread):

@@ -20,9 +20,8 @@ from dbkit.exceptions import InvalidDecoration
 from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.ending import aend, end
-from dbkit.transaction.entry import Entry
 from dbkit.transaction.factory import Factory
-from dbkit.transaction.scope import Scope, entering, find, joins_plainly
+from dbkit.transaction.scope import Scope, find, joins_plainly
 
 Key = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
@@ -69,6 +68,7 @@ def _name(function: Any) -> str:
 def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
     get_current, set_current, reset_current = CURRENT.get, CURRENT.set, CURRENT.reset
     joins = spec.propagation is not Propagation.REQUIRES_NEW
+    plain = spec.propagation is Propagation.REQUIRED and spec.isolation is None
 
     @functools.wraps(function)
     def block(*args: Any, **kwargs: Any) -> Any:
@@ -78,9 +78,8 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
         if current is not None and joins:
             outer = find(current, key, factory)
             if outer is not None:
-                entry, _, _ = entering(spec, outer, Colour.BLOCKING)
-                if entry is Entry.JOIN and joins_plainly(spec, outer):
-                    return function(*args, **kwargs)
+                if plain and outer.owner == get_ident() and joins_plainly(spec, outer):
+                    return function(*args, **kwargs)  # decide() would say JOIN
                 with Block(key, factory, spec):
                     return function(*args, **kwargs)
         scope = Scope(key, factory, get_ident(), current, spec, Colour.BLOCKING)
@@ -113,6 +112,7 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
     get_current, set_current = CURRENT.get, CURRENT.set
     current_task = asyncio.current_task
     joins = spec.propagation is not Propagation.REQUIRES_NEW
+    plain = spec.propagation is Propagation.REQUIRED and spec.isolation is None
 
     @functools.wraps(function)
     async def block(*args: Any, **kwargs: Any) -> Any:
@@ -122,9 +122,8 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
         if current is not None and joins:
             outer = find(current, key, factory)
             if outer is not None:
-                entry, _, _ = entering(spec, outer, Colour.ASYNCIO)
-                if entry is Entry.JOIN and joins_plainly(spec, outer):
-                    return await function(*args, **kwargs)
+                if plain and outer.owner is current_task() and joins_plainly(spec, outer):
+                    return await function(*args, **kwargs)  # decide() would say JOIN
                 async with Block(key, factory, spec):
                     return await function(*args, **kwargs)
         scope = Scope(key, factory, current_task(), current, spec, Colour.ASYNCIO)

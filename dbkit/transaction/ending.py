@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from dbkit.plan import adrive, drive
-from dbkit.transaction.greenlets import to_the_end
+from dbkit.transaction.greenlets import in_task, to_the_end
 from dbkit.transaction.hooks import Hooks, call, call_or_await
 from dbkit.transaction.state import State
 from dbkit.transaction.transaction import Transaction
@@ -28,7 +28,8 @@ def end(transaction: Transaction, error: BaseException | None) -> None:
 async def aend(transaction: Transaction, error: BaseException | None) -> None:
     """End an asyncio transaction, whatever becomes of the task meanwhile; raises what :func:`end` does."""
     try:
-        await to_the_end(transaction.commit if error is None else partial(transaction.rollback, error))
+        work = transaction.commit if error is None else partial(transaction.rollback, error)
+        await (in_task if transaction.ends_silently else to_the_end)(work)
     finally:
         if transaction.hooks is not None:
             await adrive(_running(transaction.hooks, transaction.outcome, call_or_await))

@@ -159,7 +159,7 @@ class Factory:
             for known in (self._asyncio, self._stale):
                 for ended in [each for each in known if each.is_closed()]:
                     # nothing can be sent through a closed loop; the sockets close with the objects
-                    del known[ended]  # type: ignore[attr-defined]
+                    del known[ended]
             engines = self._asyncio[loop] = self._create(Colour.ASYNCIO)
             return engines
 

@@ -173,6 +173,12 @@ class Transaction:
                 self.connection.condemn(error)
             raise error
 
+    @property
+    def ends_silently(self) -> bool:
+        """Whether nothing has to be sent at the end: no transaction was opened at the server."""
+        connection = self.connection
+        return connection is None or connection.watch & (Watch.UNOPENED | Watch.AUTOCOMMIT) != 0
+
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def commit(self) -> None:

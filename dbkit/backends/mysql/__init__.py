@@ -45,8 +45,8 @@ class MySQL:
     def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
         return session.open_session(connection, driver, role, settings)
 
-    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
-        return session.begin(role)
+    def begin(self, driver: str, role: Role, url: URL, settings: SessionSettings) -> Callable[[Any], None] | None:
+        return session.begin(role, settings)
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:
         session.isolate(connection, level)

@@ -48,8 +48,9 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
             warning=_fault_of(variables.get("sql_mode")),
         )
         connection.rollback()
-        if facts.autocommits:
+        if role is Role.READER and not settings.transaction_pooling:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        if facts.autocommits:
             cursor.execute("SET SESSION autocommit = 1")
     finally:
         cursor.close()
@@ -72,9 +73,12 @@ def _fault_of(mode: str | None) -> str:
     )
 
 
-def begin(role: Role) -> Callable[[Any], None] | None:
-    """A writer's transaction opens with its first statement; a reader's is declared READ ONLY."""
-    if role is Role.WRITER:
+def begin(role: Role, settings: SessionSettings) -> Callable[[Any], None] | None:
+    """A transaction opens with its first statement, and a reader's session makes it READ ONLY.
+
+    Behind a proxy the session is another one each time, so that a reader has to say it each time.
+    """
+    if role is Role.WRITER or not settings.transaction_pooling:
         return None
 
     def begin_read_only(connection: Any) -> None:

@@ -45,7 +45,7 @@ class PostgreSQL:
     def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
         return session.open_session(connection, driver, role, settings)
 
-    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+    def begin(self, driver: str, role: Role, url: URL, settings: SessionSettings) -> Callable[[Any], None] | None:
         return None
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:

@@ -45,7 +45,7 @@ class SQLite:
     def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
         return session.open_session(connection, role, settings)
 
-    def begin(self, driver: str, role: Role, url: URL) -> Callable[[Any], None] | None:
+    def begin(self, driver: str, role: Role, url: URL, settings: SessionSettings) -> Callable[[Any], None] | None:
         return session.begin(url, driver, role)
 
     def isolate(self, connection: Any, dialect: Any, level: Isolation) -> Callable[[], None] | None:

@@ -18,6 +18,7 @@ from dbkit.exceptions import InvalidURL
 
 LOG = logging.getLogger(__name__)
 
+_KIND = "dbkit.sqlite.kind"
 _MEMORY_NAMES = frozenset({None, "", ":memory:"})
 
 
@@ -132,10 +133,10 @@ def begin(url: URL, driver: str, role: Role) -> Callable[[Any], None]:
         return _with_cursor(kind, opening)
 
     def begin_transaction(connection: Any) -> None:
-        execute = connection.dbapi_connection.execute
+        native = connection.dbapi_connection
         if kind:
-            execute(kind)
-        execute(opening)
+            _change(connection, kind, native.execute)
+        native.execute(opening)
 
     return begin_transaction
 
@@ -145,12 +146,20 @@ def _with_cursor(kind: str, opening: str) -> Callable[[Any], None]:
         cursor = connection.cursor()
         try:
             if kind:
-                cursor.execute(kind)
+                _change(connection, kind, cursor.execute)
             cursor.execute(opening)
         finally:
             cursor.close()
 
     return begin_transaction
+
+
+def _change(connection: Any, kind: str, execute: Callable[[str], object]) -> None:
+    """Make the connection a reader's or a writer's, if it is not; SQLite compiles all statements anew after that."""
+    info = connection.info
+    if info.get(_KIND) != kind:
+        execute(kind)
+        info[_KIND] = kind
 
 
 def standing(connection: Any, driver: str) -> Standing:

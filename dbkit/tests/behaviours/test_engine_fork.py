@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import multiprocessing
-import os
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import testtools
 from sqlalchemy import create_engine, text
@@ -16,8 +17,8 @@ from sqlalchemy import create_engine, text
 import dbkit
 from dbkit.exceptions import DBError, NoTransaction
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import BLOCKING, EVERY_DRIVER, MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS
+from dbkit.tests.behaviours.base import Behaviour, behaviours
+from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS
 from dbkit.tests.behaviours.estates import Estate
 from dbkit.tests.behaviours.forks import Child
 
@@ -136,7 +137,7 @@ class TestForkInsideABlock(Behaviour):
     async def test_the_child_starts_outside_and_the_parent_commits(self):
         def work():
             try:
-                self.made.session
+                outside = str(self.made.session)
             except NoTransaction as error:
                 outside = "no block of this database is open" in str(error)
             with self.made.writer() as session:
@@ -145,7 +146,7 @@ class TestForkInsideABlock(Behaviour):
 
         with self.made.writer() as session:
             session.execute(text("INSERT INTO items (id, amount) VALUES (1, 0)"))
-            self.assertTrue(Child(work).report())
+            self.assertIs(True, Child(work).report())
             self.assertEqual([2], self.stored())
             session.execute(text("INSERT INTO items (id, amount) VALUES (3, 0)"))
         self.assertEqual([1, 2, 3], self.stored())
@@ -169,7 +170,7 @@ class TestForkInsideABlock(Behaviour):
     async def test_a_child_that_leaves_the_parents_block_cannot_end_its_transaction(self):
         for error in (None, KeyError("in the child")):
 
-            def leave(block, error=error):
+            def leave(block: Any, error: Any = error) -> str:
                 try:
                     block.__exit__(type(error) if error else None, error, None)
                 except DBError:
@@ -179,7 +180,7 @@ class TestForkInsideABlock(Behaviour):
             block = self.made.writer()
             with block as session:
                 session.execute(text("INSERT INTO items (id, amount) VALUES (1, 0)"))
-                Child(lambda: leave(block)).report()
+                Child(functools.partial(leave, block)).report()
                 self.assertEqual([], self.stored())
                 self.assertEqual(1, session.scalar(text("SELECT count(*) FROM items")))
             self.assertEqual([1], self.stored())

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 import dbkit
 from dbkit import options
+from dbkit.exceptions import InvalidURL
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import MARIADB, SERVERS, SQLITE_FILE, SQLITE_MEMORY
 from dbkit.tests.behaviours.estates import Estate
@@ -31,7 +32,9 @@ class TestReload(Behaviour):
         self.conf.set_override("connection", url, group="database")
 
     async def where(self, session):
-        return await session.scalar(text("SELECT " + ("DATABASE()" if self.old.kind == "mysql" else "current_database()")))
+        return await session.scalar(
+            text("SELECT " + ("DATABASE()" if self.old.kind == "mysql" else "current_database()"))
+        )
 
     async def test_new_settings_serve_the_next_block_and_the_open_one_ends_on_the_old(self):
         async with self.face.writer() as session:
@@ -73,7 +76,7 @@ class TestReload(Behaviour):
         async with self.face.writer() as session:
             await session.execute(text("SELECT 1"))
         self.conf.set_override("connection", "postgresql://", group="database")
-        self.assertRaises(Exception, self.made.reload)
+        self.assertRaises(InvalidURL, self.made.reload)
         async with self.face.writer() as session:
             self.assertEqual(self.old.name, await self.where(session))
 

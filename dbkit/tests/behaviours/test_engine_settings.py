@@ -158,7 +158,9 @@ class TestSchemaTranslation(SettingsBehaviour):
         estate = self.estate()
         faces = {}
         for schema in ("red", "blue"):
-            faces[schema] = face = self.open(estate.url(self.combination.driver), schema_translate_map={"tenant": schema})
+            faces[schema] = face = self.open(
+                estate.url(self.combination.driver), schema_translate_map={"tenant": schema}
+            )
             async with face.writer() as session:
                 await session.execute(text(f"CREATE SCHEMA {schema}"))
                 await session.run_sync(lambda session: Tenanted.__table__.create(session.connection()))
@@ -225,7 +227,9 @@ class TestEngineOptions(SettingsBehaviour):
                 self.assertEqual("open", result.context.execution_options["shop"])
 
     async def test_the_name_of_the_log_is_the_engines(self):
-        log = self.useFixture(fixtures.FakeLogger("sqlalchemy.engine", level=logging.INFO, format="%(name)s %(message)s"))
+        log = self.useFixture(
+            fixtures.FakeLogger("sqlalchemy.engine", level=logging.INFO, format="%(name)s %(message)s")
+        )
         face = self.open(logging_name="shop")
         async with face.writer() as session:
             await session.execute(text("SELECT 1"))

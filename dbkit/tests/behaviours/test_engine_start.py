@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import fixtures
+import testtools
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL
 
 import dbkit
 from dbkit.exceptions import DBAccessDenied, DBConnectionError, DBNonExistentDatabase, Outcome
@@ -11,12 +17,7 @@ from dbkit.testing.servers.ports import LOOPBACK
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS
 from dbkit.tests.behaviours.estates import OWN_SESSION, Estate
-from dbkit.tests.steering import SteeredClock
-
-import socket
-
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL
+from dbkit.tests.steering import SteeredClock, at_once
 
 
 def _closed_port():
@@ -159,3 +160,22 @@ class TestLateServer(StartBehaviour):
             self.assertEqual({number}, estate.sessions())
             self.assertEqual(2, self.log.output.count("is out of reach"))
             await self.dispose(database)
+
+
+class TestThreadsThatStartAtOnce(testtools.TestCase):
+    def test_they_share_one_engine_for_each_role(self):
+        for kind, driver in (("postgresql", "psycopg"), ("mysql", "pymysql")):
+            estate = Estate(kind)
+            engines: list[Any] = []
+            made = dbkit.Database(
+                estate.url(driver), max_pool_size=3, max_overflow=0, on_engine_create=[engines.append]
+            )
+
+            def work(number, made=made, estate=estate):
+                with (made.writer if number % 2 else made.reader)() as session:
+                    return session.scalar(estate.own_session)
+
+            at_once(8, work)
+            self.assertEqual(2, len(engines))
+            self.assertLessEqual(len(estate.sessions()), 3)
+            made.dispose()

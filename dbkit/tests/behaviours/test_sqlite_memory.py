@@ -87,7 +87,9 @@ class TestMemory(testtools.TestCase):
     def test_rows_outlive_a_task_that_is_cancelled_in_a_statement(self):
         made = _new()
         _add(made)
-        long = text("WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 300000) SELECT max(x) FROM c")
+        long = text(
+            "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 300000) SELECT max(x) FROM c"
+        )
 
         async def body():
             async def work():

@@ -16,9 +16,9 @@ from sqlalchemy import create_engine, text
 
 import dbkit
 from dbkit.engines.gate import gate_for
-from dbkit.exceptions import DBLockTimeout, ModeConflict
+from dbkit.exceptions import DBLockTimeout, DBNonExistentDatabase, ModeConflict
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import Worker, at_once
+from dbkit.tests.steering import Worker, at_once, until
 
 _WAIT_S = 20.0
 _INCREMENT = text("UPDATE counter SET value = value + 1")
@@ -65,8 +65,7 @@ class QueueTest(testtools.TestCase):
         return wait_until(lambda: self.gate.waiting >= count, _WAIT_S, f"{count} writers in the line")
 
     async def ain_line(self, count):
-        while self.gate.waiting < count:
-            await asyncio.sleep(0)
+        await until(lambda: self.gate.waiting >= count)
 
 
 class TestWritersOfOneProcess(QueueTest):
@@ -176,7 +175,7 @@ class TestWritersOfOneProcess(QueueTest):
         for _ in range(3):
             block = made.writer()
             with block as session:
-                self.assertRaises(Exception, session.execute, text("SELECT 1"))
+                self.assertRaises(DBNonExistentDatabase, session.execute, text("SELECT 1"))
         (self.folder / "missing").mkdir()
         with made.writer() as session:
             session.execute(text("CREATE TABLE t (a INTEGER)"))

@@ -69,7 +69,9 @@ class TestPragmas(SqliteBehaviour):
 
     async def test_only_a_readers_connections_are_read_only(self):
         face = self.open()
-        self.assertEqual((0, 1), (await self.pragma(face.writer, "query_only"), await self.pragma(face.reader, "query_only")))
+        self.assertEqual(
+            (0, 1), (await self.pragma(face.writer, "query_only"), await self.pragma(face.reader, "query_only"))
+        )
 
     async def test_a_file_of_another_program_is_taken_over_while_a_reader_reads_it(self):
         with sqlite3.connect(self.path) as other:
@@ -217,7 +219,9 @@ class TestRegexp(SqliteBehaviour):
 class TestPooled(SqliteBehaviour):
     async def test_blocks_open_no_connection_of_their_own(self):
         opened = []
-        face = self.open(on_engine_create=[lambda engine: event.listen(engine, "connect", lambda *of: opened.append(1))])
+        face = self.open(
+            on_engine_create=[lambda engine: event.listen(engine, "connect", lambda *of: opened.append(1))]
+        )
         for _ in range(50):
             for opener in (face.writer, face.reader):
                 async with opener() as session:
@@ -268,5 +272,3 @@ class TestBareSqlite(testtools.TestCase):
             connection.execute(text("CREATE TABLE p (id INTEGER PRIMARY KEY)"))
             connection.execute(text("CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id))"))
             connection.execute(text("INSERT INTO c VALUES (1, 99)"))
-
-

@@ -12,7 +12,6 @@ from dbkit.tests.samples.specimen import PRODUCTS, Sample, load
 
 DOCUMENT = Path(__file__).parents[3] / "doc" / "source" / "reference" / "error-rules.rst"
 
-_WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 _TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL, MariaDB and Galera", "sqlite": "SQLite"}
 
 _HEAD = """\
@@ -48,7 +47,7 @@ def _product(product: str) -> Iterator[str]:
     servers = sorted({sample.server_version for sample in samples})
     yield f"{title}\n{'=' * len(title)}\n"
     recorded = f"Recorded from {', '.join(servers)} with {', '.join(drivers)}."
-    yield textwrap.fill(recorded, 118, **_WHOLE_WORDS) + "\n"
+    yield _filled(recorded) + "\n"
     yield ".. list-table::\n   :header-rows: 1\n   :widths: 18 24 32 18 8\n"
     yield from _row(("Code", "Error", "What happened", "Transaction", "Again"))
     seen = _seen(samples)
@@ -57,10 +56,17 @@ def _product(product: str) -> Iterator[str]:
     yield ""
 
 
+def _filled(text: str, first: str = "", others: str = "") -> str:
+    wrapper = textwrap.TextWrapper(
+        118, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.fill(text)
+
+
 def _row(cells: Iterable[str]) -> Iterator[str]:
     for number, cell in enumerate(cells):
         first = "   * - " if number == 0 else "     - "
-        yield textwrap.fill(cell, 118, initial_indent=first, subsequent_indent=" " * 7, **_WHOLE_WORDS)
+        yield _filled(cell, first, " " * 7)
 
 
 def _cells(rules: RuleSet, rule: Rule, seen: Mapping[tuple[str, str], str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 
 from dbkit.engines.listeners import credentials
 from dbkit.engines.settings import EngineSettings
+from dbkit.exceptions import InvalidSetting
 
 _SECRET = "s3cr3t-of-the-hour"
 
@@ -71,6 +72,6 @@ class TestCredentials(testtools.TestCase):
     def test_a_wrong_answer_is_not_quoted(self):
         for answer in (None, 7, ("user", "word", _SECRET), ["app", _SECRET], {"password": _SECRET}, b"bytes"):
             settings = self.settings(lambda answer=answer: answer)
-            error = self.assertRaises(Exception, settings.credentials)
+            error = self.assertRaises(InvalidSetting, settings.credentials)
             self.assertNotIn(_SECRET, str(error))
             self.assertIn("must return a password", str(error))

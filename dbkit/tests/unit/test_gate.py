@@ -13,7 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 from dbkit.engines.gate import Gate, gate_for
 from dbkit.exceptions import DBLockTimeout, ModeConflict
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import Worker, interrupt
+from dbkit.tests.steering import Worker, interrupt, until
 
 _LONG_S = 20.0
 
@@ -164,8 +164,7 @@ class TestGateOfTasks(testtools.TestCase):
         """Start a task and return it when it stands in the line."""
         before = self.gate.waiting
         task = asyncio.create_task(self.serve(name))
-        while self.gate.waiting == before:
-            await asyncio.sleep(0)
+        await until(lambda: self.gate.waiting > before)
         return task
 
     def run_body(self, body):
@@ -315,8 +314,7 @@ class TestGateOfTasks(testtools.TestCase):
         async def body():
             owner = await self.enter()
             worker = Worker(_takes, self.gate)
-            while not self.gate.waiting:
-                await asyncio.sleep(0)
+            await until(lambda: self.gate.waiting)
             self.gate.release(owner)
             await asyncio.to_thread(worker.outcome)
 
@@ -351,6 +349,7 @@ class TestGateOfTasks(testtools.TestCase):
         task = Worker(abandon).outcome()
         self.gate.release(me)
         Worker(_takes, self.gate).outcome()
+        self.assertFalse(task.done())
 
 
 class TestGateByName(testtools.TestCase):

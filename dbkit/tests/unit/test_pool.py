@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 
 import testtools
 from sqlalchemy import create_engine
-from sqlalchemy.util import greenlet_spawn
 
-from dbkit.engines.pool import AsyncCapacity, BoundedPool, Capacity
+from dbkit.engines.capacity import Capacity
+from dbkit.engines.pool import BoundedPool
 from dbkit.exceptions import PoolTimeout
 from dbkit.tests.steering import SteeredClock, Worker, at_once
 
@@ -145,7 +144,7 @@ class TestLimit(PoolTest):
             readers, writers = self.pool(), self.pool()
             self.give_back(*self.take(readers, 4))
             self.home.most = len(self.home.open)
-            self.give_back(*at_once(4, lambda number: writers.connect()))
+            self.give_back(*at_once(4, lambda number, pool=writers: pool.connect()))
             self.assertLessEqual(self.home.most, 4)
             writers.dispose()
             readers.dispose()
@@ -330,72 +329,3 @@ class TestDispose(PoolTest):
         self.capacity.limit = -1
         self.assertIn("may hold any number", pool.status())
         self.give_back(*taken)
-
-
-class TestAsyncCapacity(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.served = []
-
-    async def visit(self, capacity, name, stay=None):
-        await greenlet_spawn(capacity.acquire)
-        self.served.append(name)
-        if stay is not None:
-            await stay.wait()
-        capacity.release()
-
-    async def line(self, capacity, count):
-        """Take the only place, and return the event that frees it, and the tasks in the line in their order."""
-        stay = asyncio.Event()
-        holder = asyncio.create_task(self.visit(capacity, "holder", stay))
-        await _settle()
-        tasks = [asyncio.create_task(self.visit(capacity, number)) for number in range(count)]
-        await _settle()
-        self.served.clear()
-        return stay, [holder, *tasks]
-
-    def test_tasks_are_served_in_their_order(self):
-        async def body():
-            stay, tasks = await self.line(AsyncCapacity(1, 0, 20.0), 10)
-            stay.set()
-            await asyncio.gather(*tasks)
-
-        asyncio.run(body())
-        self.assertEqual(list(range(10)), self.served)
-
-    def test_a_cancellation_at_any_step_loses_no_place_and_is_a_cancellation(self):
-        async def body(victim, steps, before):
-            capacity = AsyncCapacity(1, 0, 20.0)
-            stay, tasks = await self.line(capacity, 3)
-            if before:
-                tasks[victim].cancel()
-            stay.set()
-            await _settle(steps)
-            tasks[victim].cancel()
-            await asyncio.wait(tasks)
-            self.assertEqual([], [task for task in tasks if not task.cancelled() and task.exception()])
-            async with asyncio.timeout(5):
-                await self.visit(capacity, "after")
-
-        for victim in (1, 2, 3):
-            for steps in range(10):
-                for before in (True, False):
-                    asyncio.run(body(victim, steps, before))
-
-    def test_who_waits_in_vain_gets_a_pool_timeout_and_leaves_the_line(self):
-        async def body():
-            capacity = AsyncCapacity(1, 0, 0.0)
-            stay, tasks = await self.line(capacity, 1)
-            await asyncio.wait([tasks[1]])
-            self.assertIsInstance(tasks[1].exception(), PoolTimeout)
-            stay.set()
-            await tasks[0]
-            await self.visit(capacity, "after")
-
-        asyncio.run(body())
-        self.assertEqual(["after"], self.served)
-
-
-async def _settle(steps=20):
-    for _ in range(steps):
-        await asyncio.sleep(0)
