@@ -185,10 +185,22 @@ class TrackedConnection(Connection):
             return
         if self.isolation is not None:
             try:
-                self._restore = self.backend.isolate(self.driver_level, self.dialect, self.isolation)
+                self._isolate(self.isolation)
             except BaseException as error:
                 self._handle_dbapi_exception(error, None, None, None, None)
         super()._begin_impl(transaction)
+
+    def _isolate(self, level: Isolation) -> None:
+        undo = [self.backend.isolate(self.driver_level, self.dialect, level)]
+        if self.facts.autocommits:
+            undo.append(self.backend.leave_autocommit(self.driver_level, self.dialect))
+
+        def restore() -> None:
+            for step in undo:
+                if step is not None:
+                    step()
+
+        self._restore = restore
 
     # -- what errors do ---------------------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Calla
         return staticmethod(decorate(function.__func__, spec, holder, key_of))
     if not callable(function):
         raise InvalidDecoration(f"only functions can be blocks, not {type(function).__name__}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    called = _called(function)
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise InvalidDecoration(
             f"{_name(function)} is a generator function: its body would run after the block has ended; return a list, "
             "or open the block inside with a with statement"
@@ -56,9 +57,16 @@ def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Calla
         return _context_manager(function, spec, holder, key)
     if inner is not function and inspect.isasyncgenfunction(inner):
         return _async_context_manager(function, spec, holder, key)
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(called):
         return _coroutine_function(function, spec, holder, key)
     return _function(function, spec, holder, key)
+
+
+def _called(function: Any) -> Any:
+    """Return the function that runs when this is called: for an object with ``__call__``, that method."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial | type):
+        return function
+    return type(function).__call__
 
 
 def _name(function: Any) -> str:

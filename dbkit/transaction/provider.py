@@ -69,6 +69,7 @@ def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]]
     takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
     index = 1 if positional and positional[0].name in ("self", "cls") else 0
     name = positional[index].name if index < len(positional) else None
+    default = positional[index].default if index < len(positional) else inspect.Parameter.empty
     if name is None and not takes_any:
         raise InvalidDecoration(
             f"{getattr(function, '__qualname__', function)} has no parameter for the context object, which comes first "
@@ -79,12 +80,12 @@ def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]]
         try:
             context = args[index]
         except IndexError:
-            if name is None or name not in kwargs:
+            context = default if name is None else kwargs.get(name, default)
+            if context is inspect.Parameter.empty:
                 raise TypeError(
                     f"{getattr(function, '__qualname__', function)}() was called without its context object, argument "
                     f"{name or index!r}"
                 ) from None
-            context = kwargs[name]
         try:
             return context._dbkit_key
         except AttributeError:

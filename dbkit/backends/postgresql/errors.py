@@ -69,8 +69,21 @@ _RULES = (
     Rule(DBNonExistentDatabase, codes=("3D000",), extract=r'"(?P<database>.*)"', source=_CODES),
     Rule(DBAccessDenied, codes=("28", "42501"), source=_CODES),
     # -- conflicts
-    Rule(DBSerializationFailure, codes=("40001",), source="PostgreSQL documentation: serialization failure handling"),
-    Rule(DBDeadlock, codes=("40P01",), source="PostgreSQL documentation: explicit locking, deadlocks"),
+    # a savepoint opened before the statement survives both: the server goes back to it if it is told to
+    Rule(
+        DBSerializationFailure,
+        codes=("40001",),
+        outcome=Outcome.ABORTED,
+        at_commit=Outcome.ROLLED_BACK,
+        source="PostgreSQL documentation: serialization failure handling",
+    ),
+    Rule(
+        DBDeadlock,
+        codes=("40P01",),
+        outcome=Outcome.ABORTED,
+        at_commit=Outcome.ROLLED_BACK,
+        source="PostgreSQL documentation: explicit locking, deadlocks",
+    ),
     Rule(
         DBIntegrityError,
         codes=("40002",),

@@ -14,14 +14,7 @@ from dbkit.tests.behaviours.places import Place
 
 _WAIT_S = 20.0
 
-# A PostgreSQL session that waits for a lock; the view of InnoDB is renewed every 0.1 s, the list of processes at once.
-_IS_WAITING = {
-    Product.POSTGRESQL: "SELECT pid FROM pg_locks WHERE NOT granted AND pid = :session",
-    Product.MARIADB: (
-        "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX "
-        "WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = :session"
-    ),
-}
+_POSTGRESQL_WAITS = "SELECT pid FROM pg_locks WHERE NOT granted AND pid = :session"
 
 
 class Rival:
@@ -68,7 +61,13 @@ class Rival:
         wait_until(self._is_waiting, _WAIT_S, f"a lock that {sql!r} waits for")
 
     def _is_waiting(self) -> bool:
-        return bool(self._place.ask(_IS_WAITING[self._place.product], session=self.session))
+        if self._place.product is Product.POSTGRESQL:
+            return bool(self._place.ask(_POSTGRESQL_WAITS, session=self.session))
+        # not INNODB_TRX: that view is renewed only when nobody has read it for 0.1 s
+        with self._place.observer.connect() as connection:
+            status = connection.exec_driver_sql("SHOW ENGINE INNODB STATUS").one()[2]
+        transactions = status.split("---TRANSACTION")
+        return any("LOCK WAIT" in each and f"thread id {self.session}," in each for each in transactions)
 
     def join(self) -> None:
         """Wait for the started statement, and raise what it raised."""

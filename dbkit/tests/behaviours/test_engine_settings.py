@@ -16,6 +16,8 @@ from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS
 from dbkit.tests.behaviours.estates import Estate
 
+_LIBPQ = frozenset(each for each in POSTGRESQL if each.driver != "asyncpg")
+
 
 class Base(DeclarativeBase):
     """The tables of this module's own databases."""
@@ -205,9 +207,8 @@ class TestConnectArguments(SettingsBehaviour):
                     await session.execute(text("INSERT INTO items (id, amount) VALUES (1, 0)"))
         self.assertEqual([], self.stored())
 
+    @on(_LIBPQ)
     async def test_the_options_of_a_url_take_none_either(self):
-        if self.combination not in POSTGRESQL or self.combination.driver == "asyncpg":
-            self.skipTest("only libpq has options in its URL")
         url = self.place.url(self.combination.driver).update_query_dict({"options": "-c statement_timeout=54321"})
         face = self.open(url)
         async with face.reader() as session:

@@ -12,8 +12,8 @@ from sqlalchemy import text
 import dbkit
 from dbkit.exceptions import DBLockTimeout, DBNonExistentTable, DBReadOnly, ModeConflict
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import SQLITE_MEMORY
+from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.combinations import BLOCKING, SQLITE_MEMORY
 from dbkit.tests.behaviours.forks import Child
 from dbkit.tests.steering import Worker, at_once
 
@@ -237,13 +237,12 @@ class TestDifferencesFromFiles(Behaviour):
         async with self.own.reader() as session:
             self.assertEqual(1, await session.scalar(_COUNT))
 
+    @on(BLOCKING)
     async def test_after_a_fork_parent_and_child_do_not_share_it(self):
         def work():
             _add(self.made)
             return _count(self.made)
 
-        if self.is_asyncio:
-            self.skipTest("forks are of blocking code")
         _add(self.made)
         self.assertEqual(2, Child(work).report())
         self.assertEqual(1, _count(self.made))

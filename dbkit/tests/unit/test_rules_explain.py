@@ -56,7 +56,7 @@ class ExplainTest(testtools.TestCase):
 
     def test_says_what_becomes_of_the_transaction(self):
         (deadlock,) = explain("40P01", RULESETS.values())
-        self.assertIs(Outcome.ROLLED_BACK, deadlock.outcome)
+        self.assertIs(Outcome.ABORTED, deadlock.outcome)
         self.assertTrue(deadlock.transient)
         for words in ("postgresql 40P01", "DBDeadlock", "rolled back", "errors/DBDeadlock", deadlock.source):
             self.assertIn(words, str(deadlock))

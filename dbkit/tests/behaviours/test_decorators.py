@@ -1,0 +1,456 @@
+"""What can be decorated: functions of every kind, except those whose body would run outside of the block."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+
+from dbkit.exceptions import InvalidDecoration
+from dbkit.tests.behaviours.base import Behaviour, RequestContext, behaviours, on
+from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, BOTH_FACES, Face
+from dbkit.tests.behaviours.faces import manager_of
+from dbkit.tests.behaviours.tables import Item
+
+DATABASE = frozenset(each for each in BOTH_FACES if each.face is Face.DATABASE)
+CONTEXT = frozenset(each for each in BOTH_FACES if each.face is Face.CONTEXT)
+
+
+@behaviours(DATABASE & BLOCKING)
+class TestBlockingFunctions(Behaviour):
+    """Of a Database, by the plain decorators."""
+
+    def test_a_function(self):
+        @self.db.writer
+        def add(number, *, name="no name"):
+            """Say what it does."""
+            self.db.session.add(Item(id=number, name=name))
+            return name
+
+        self.assertEqual("no name", add(1))
+        self.assertEqual("two", add(number=2, name="two"))
+        self.assertEqual([1, 2], self.stored())
+        self.assertEqual("add", add.__name__)
+        self.assertEqual("Say what it does.", add.__doc__)
+        self.assertEqual(["number", "name"], list(inspect.signature(add).parameters))
+
+    def test_a_function_without_parameters(self):
+        @self.db.writer
+        def add():
+            self.db.session.add(Item(id=1))
+
+        add()
+        self.assertEqual([1], self.stored())
+
+    def test_a_function_that_takes_anything(self):
+        @self.db.writer
+        def add(*numbers, **names):
+            self.db.session.add_all([Item(id=number, name=names.get("name")) for number in numbers])
+
+        add(1)
+        add(2, name="two")
+        self.assertEqual([1, 2], self.stored())
+
+    def test_methods_of_every_kind(self):
+        db = self.db
+
+        class Store:
+            @db.writer
+            def add(self, number):
+                db.session.add(Item(id=number))
+                return self
+
+            @classmethod
+            @db.writer
+            def under(cls, number):
+                db.session.add(Item(id=number))
+                return cls
+
+            @db.writer
+            @classmethod
+            def over(cls, number):
+                db.session.add(Item(id=number))
+                return cls
+
+            @staticmethod
+            @db.writer
+            def static_under(number):
+                db.session.add(Item(id=number))
+
+            @db.writer
+            @staticmethod
+            def static_over(number):
+                db.session.add(Item(id=number))
+
+        store = Store()
+        self.assertIs(store, store.add(1))
+        self.assertIs(Store, Store.under(2))
+        self.assertIs(Store, store.over(3))
+        Store.static_under(4)
+        store.static_over(5)
+        self.assertEqual([1, 2, 3, 4, 5], self.stored())
+
+    def test_a_partial_and_a_callable_object(self):
+        db = self.db
+
+        def add(number):
+            db.session.add(Item(id=number))
+
+        class Adding:
+            def __call__(self, number):
+                db.session.add(Item(id=number))
+
+        db.writer(functools.partial(add, 1))()
+        db.writer(Adding())(2)
+        db.writer(lambda: add(3))()
+        self.assertEqual([1, 2, 3], self.stored())
+
+    def test_a_context_manager_spans_the_with_body(self):
+        @self.db.writer
+        @contextlib.contextmanager
+        def adding(number):
+            self.db.session.add(Item(id=number))
+            yield number
+            self.db.session.add(Item(id=number + 10))
+
+        with adding(1) as number:
+            self.db.session.add(Item(id=number + 1))
+            self.assertEqual([], self.stored())
+        self.assertEqual([1, 2, 11], self.stored())
+
+    def test_an_error_in_the_with_body_rolls_a_context_manager_back(self):
+        @self.db.writer
+        @contextlib.contextmanager
+        def adding(number):
+            self.db.session.add(Item(id=number))
+            yield
+
+        def work():
+            with adding(1):
+                self.db.session.flush()
+                raise ValueError
+
+        self.assertRaises(ValueError, work)
+        self.assertEqual([], self.stored())
+
+    def test_an_error_that_a_context_manager_handles_is_no_reason_to_roll_back(self):
+        @self.db.writer
+        @contextlib.contextmanager
+        def forgiving(number):
+            try:
+                yield
+            except ValueError:
+                self.db.session.add(Item(id=number))
+
+        with forgiving(1):
+            raise ValueError
+        self.assertEqual([1], self.stored())
+
+    def test_a_decorator_that_wraps_is_seen_through(self):
+        def noting(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return function(*args)
+
+            return wrapper
+
+        @self.db.writer
+        @noting
+        def add(number):
+            self.db.session.add(Item(id=number))
+
+        add(1)
+        self.assertEqual([1], self.stored())
+
+    def test_a_function_may_call_itself(self):
+        @self.db.writer
+        def add(number):
+            self.db.session.add(Item(id=number))
+            if number:
+                add(number - 1)
+
+        add(3)
+        self.assertEqual([0, 1, 2, 3], self.stored())
+
+    def test_a_function_may_be_decorated_twice(self):
+        @self.db.writer
+        @self.db.writer
+        def add(number):
+            self.db.session.add(Item(id=number))
+
+        add(1)
+        self.assertEqual([1], self.stored())
+
+    def test_generator_functions_are_refused(self):
+        def rows():
+            yield 1
+
+        async def arows():
+            yield 1
+
+        class Store:
+            def rows(self):
+                yield 1
+
+            @classmethod
+            def all(cls):
+                yield 1
+
+        refused = (rows, arows, Store.rows, Store.__dict__["all"], functools.partial(rows), functools.partial(arows))
+        for function in refused:
+            for manager in (self.db.writer, self.db.reader):
+                error = self.assertRaises(InvalidDecoration, manager, function)
+                self.assertIn("generator", str(error))
+                self.assertIn("list", str(error))
+                self.assertIsInstance(error, TypeError)
+
+    def test_a_generator_behind_a_decorator_that_wraps_it_is_refused(self):
+        def rows():
+            yield 1
+
+        @functools.wraps(rows)
+        def wrapper():
+            return rows()
+
+        # a context manager looks the same from outside: what is made of it must still be one
+        decorated = self.db.writer(wrapper)
+        self.assertRaises((TypeError, InvalidDecoration, AttributeError), self.enter, decorated)
+
+    def enter(self, function):
+        with function():
+            raise AssertionError("a generator was entered as a context manager")
+
+    def test_what_is_no_function_is_refused(self):
+        for thing in (5, "text", object()):
+            error = self.assertRaises(InvalidDecoration, self.db.writer, thing)
+            self.assertIn(type(thing).__name__, str(error))
+
+
+@behaviours(DATABASE & ASYNCIO)
+class TestCoroutineFunctions(Behaviour):
+    async def test_a_coroutine_function(self):
+        @self.db.writer
+        async def add(number, *, name="no name"):
+            """Say what it does."""
+            self.db.async_session.add(Item(id=number, name=name))
+            return name
+
+        self.assertTrue(inspect.iscoroutinefunction(add))
+        self.assertEqual("no name", await add(1))
+        self.assertEqual("two", await add(number=2, name="two"))
+        self.assertEqual([1, 2], self.stored())
+        self.assertEqual(("add", "Say what it does."), (add.__name__, add.__doc__))
+
+    async def test_methods_of_every_kind(self):
+        db = self.db
+
+        class Store:
+            @db.writer
+            async def add(self, number):
+                db.async_session.add(Item(id=number))
+                return self
+
+            @classmethod
+            @db.writer
+            async def under(cls, number):
+                db.async_session.add(Item(id=number))
+                return cls
+
+            @db.writer
+            @classmethod
+            async def over(cls, number):
+                db.async_session.add(Item(id=number))
+                return cls
+
+            @staticmethod
+            @db.writer
+            async def static(number):
+                db.async_session.add(Item(id=number))
+
+        store = Store()
+        self.assertIs(store, await store.add(1))
+        self.assertIs(Store, await Store.under(2))
+        self.assertIs(Store, await store.over(3))
+        await Store.static(4)
+        self.assertEqual([1, 2, 3, 4], self.stored())
+
+    async def test_a_partial_and_a_callable_object(self):
+        db = self.db
+
+        async def add(number):
+            db.async_session.add(Item(id=number))
+
+        class Adding:
+            async def __call__(self, number):
+                db.async_session.add(Item(id=number))
+
+        await db.writer(functools.partial(add, 1))()
+        await db.writer(Adding())(2)
+        self.assertEqual([1, 2], self.stored())
+
+    async def test_a_context_manager_spans_the_with_body(self):
+        @self.db.writer
+        @contextlib.asynccontextmanager
+        async def adding(number):
+            self.db.async_session.add(Item(id=number))
+            yield number
+            self.db.async_session.add(Item(id=number + 10))
+
+        async with adding(1) as number:
+            self.db.async_session.add(Item(id=number + 1))
+            self.assertEqual([], self.stored())
+        self.assertEqual([1, 2, 11], self.stored())
+        with self.raising(ValueError):
+            async with adding(5):
+                raise ValueError
+        self.assertEqual([1, 2, 11], self.stored())
+
+    async def test_async_generator_functions_are_refused(self):
+        async def rows():
+            yield 1
+
+        error = self.assertRaises(InvalidDecoration, self.db.reader, rows)
+        self.assertIn("generator", str(error))
+
+    async def test_an_awaitable_that_was_never_awaited_opens_nothing(self):
+        @self.db.writer
+        async def add(number):
+            self.db.async_session.add(Item(id=number))
+
+        add(1).close()
+        self.assertEqual([], self.stored())
+
+
+@behaviours(CONTEXT)
+class TestFunctionsWithAContext(Behaviour):
+    def setUp(self):
+        super().setUp()
+        self.manager = manager_of(self.db).writer
+
+    def decorated(self, body):
+        """Return a body, made a function of the test's colour, as a writer that can be awaited."""
+        return self.colour.awaitable(self.manager(self.colour.function(body)))
+
+    async def add(self, context, number):
+        self.colour.handle(context, "session").add(Item(id=number))
+
+    async def test_the_context_comes_first_or_by_name(self):
+        async def body(context, number, name=None):
+            await self.add(context, number)
+
+        call = self.decorated(body)
+        await call(RequestContext(), 1)
+        await call(RequestContext(), number=2)
+        await call(context=RequestContext(), number=3)
+        await call(number=4, context=RequestContext())
+        self.assertEqual([1, 2, 3, 4], self.stored())
+
+    async def test_its_parameter_may_have_any_name_and_be_positional_only(self):
+        async def named(ctxt, number):
+            await self.add(ctxt, number)
+
+        async def positional(context, /, number):
+            await self.add(context, number)
+
+        await self.decorated(named)(RequestContext(), 1)
+        await self.decorated(named)(number=2, ctxt=RequestContext())
+        await self.decorated(positional)(RequestContext(), 3)
+        self.assertEqual([1, 2, 3], self.stored())
+
+    async def test_a_function_that_takes_anything_takes_its_context_first(self):
+        async def body(*args, **kwargs):
+            await self.add(args[0], kwargs["number"])
+
+        await self.decorated(body)(RequestContext(), number=1)
+        self.assertEqual([1], self.stored())
+
+    async def test_a_context_given_by_name_only(self):
+        async def body(*, context, number):
+            await self.add(context, number)
+
+        try:
+            call = self.decorated(body)
+        except InvalidDecoration as refused:
+            self.assertIn("comes first", str(refused))
+        else:
+            await call(context=RequestContext(), number=1)
+            self.assertEqual([1], self.stored())
+
+    async def test_in_a_method_it_comes_after_self(self):
+        test = self
+
+        class Store:
+            @test.manager
+            @test.colour.function
+            async def add(self, context, number):
+                await test.add(context, number)
+                return self
+
+            @classmethod
+            @test.manager
+            @test.colour.function
+            async def under(cls, context, number):
+                await test.add(context, number)
+                return cls
+
+            @test.manager
+            @classmethod
+            @test.colour.function
+            async def over(cls, context, number):
+                await test.add(context, number)
+                return cls
+
+            @staticmethod
+            @test.manager
+            @test.colour.function
+            async def static(context, number):
+                await test.add(context, number)
+
+        store = Store()
+        for number, method in enumerate((store.add, Store.under, store.over, Store.static), 1):
+            await self.colour.awaitable(method)(RequestContext(), number)
+        await self.colour.awaitable(store.add)(number=5, context=RequestContext())
+        self.assertEqual([1, 2, 3, 4, 5], self.stored())
+
+    async def test_a_default_context_is_used_when_none_is_given(self):
+        default = RequestContext()
+
+        async def body(context=default, number=1):
+            await self.add(context, number)
+
+        await self.decorated(body)()
+        self.assertEqual([1], self.stored())
+
+    async def test_functions_without_a_parameter_for_it_are_refused(self):
+        async def none():
+            raise AssertionError("not to be called")
+
+        async def only_self(self):
+            raise AssertionError("not to be called")
+
+        for body in (none, only_self):
+            error = self.assertRaises(InvalidDecoration, self.decorated, body)
+            self.assertIn("context object", str(error))
+            self.assertIn("dbkit.Database", str(error))
+
+    @on(CONTEXT & BLOCKING)
+    async def test_a_context_manager_spans_the_with_body(self):
+        @self.manager
+        @contextlib.contextmanager
+        def adding(context, number):
+            context.session.add(Item(id=number))
+            yield context.session
+
+        context = RequestContext()
+        with adding(context, 1) as session:
+            self.assertIs(session, context.session)
+            session.add(Item(id=2))
+        self.assertEqual([1, 2], self.stored())
+
+    @on(CONTEXT & BLOCKING)
+    async def test_generator_functions_are_refused(self):
+        def rows(context):
+            yield 1
+
+        error = self.assertRaises(InvalidDecoration, self.manager, rows)
+        self.assertIn("generator", str(error))

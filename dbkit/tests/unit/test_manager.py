@@ -1,0 +1,166 @@
+"""Managers: what a reader or writer is before it opens anything."""
+
+from __future__ import annotations
+
+import itertools
+
+import testtools
+from oslo_config import cfg
+
+import dbkit
+from dbkit import enginefacade
+from dbkit.database import DatabaseManager
+from dbkit.exceptions import AlreadyStartedError, CantStartEngineError, ModeConflict, NoTransaction, UnknownSetting
+from dbkit.spec import Handle, Isolation, Mode, Propagation, TransactionSpec
+from dbkit.transaction.manager import ContextManager
+
+MODIFIERS = ("connection", "savepoint", "independent", "replica", "isolation", "writer", "reader")
+
+
+def modified(manager, name):
+    """Return the manager with a modifier by its name."""
+    return manager.isolation("SERIALIZABLE") if name == "isolation" else getattr(manager, name)
+
+
+class TestSpecs(testtools.TestCase):
+    def test_a_plain_spec_is_a_reader_that_joins_with_a_session(self):
+        self.assertEqual(
+            TransactionSpec(
+                mode=Mode.READER,
+                propagation=Propagation.REQUIRED,
+                handle=Handle.SESSION,
+                isolation=None,
+                accept_replica=False,
+            ),
+            TransactionSpec(),
+        )
+
+    def test_levels_are_ordered_from_weak_to_strong(self):
+        self.assertEqual(sorted(Isolation), list(Isolation))
+        self.assertLess(Isolation.READ_COMMITTED, Isolation.SERIALIZABLE)
+
+    def test_a_level_is_found_by_its_name_and_written_as_sql(self):
+        for level in Isolation:
+            self.assertIs(level, Isolation.of(level.sql))
+            self.assertIs(level, Isolation.of(level.sql.lower().replace(" ", "-")))
+        self.assertRaises(KeyError, Isolation.of, "snapshot")
+
+
+class TestModifiers(testtools.TestCase):
+    def managers(self):
+        database = dbkit.Database("sqlite://")
+        context = enginefacade.transaction_context()
+        return (database.writer, database.reader, context.writer, context.reader)
+
+    def test_any_set_of_modifiers_means_the_same_in_every_order(self):
+        for manager, size in itertools.product(self.managers(), (2, 3, 4)):
+            for names in itertools.combinations(("connection", "savepoint", "independent", "replica", "isolation"), size):
+                results = {self.spec(manager, order) for order in itertools.permutations(names)}
+                self.assertEqual(1, len(results), f"{names}: {results}")
+
+    def spec(self, manager, names):
+        try:
+            for name in names:
+                manager = modified(manager, name)
+        except ModeConflict:
+            return "refused"
+        return manager.spec
+
+    def test_a_modifier_gives_a_manager_of_the_same_kind_and_database(self):
+        for manager in self.managers():
+            for name in ("connection", "savepoint", "independent", "isolation"):
+                changed = modified(manager, name)
+                self.assertIs(type(manager), type(changed))
+                self.assertIsNot(manager, changed)
+                self.assertNotEqual(manager.spec, changed.spec)
+
+    def test_writer_and_reader_keep_the_other_modifiers(self):
+        manager = enginefacade.transaction_context().reader.savepoint.connection.isolation("SERIALIZABLE")
+        for mode, changed in ((Mode.WRITER, manager.writer), (Mode.READER, manager.writer.reader)):
+            self.assertEqual(
+                (mode, Propagation.NESTED, Handle.CONNECTION, Isolation.SERIALIZABLE),
+                (changed.spec.mode, changed.spec.propagation, changed.spec.handle, changed.spec.isolation),
+            )
+
+    def test_a_writer_of_a_replica_is_refused(self):
+        context = enginefacade.transaction_context()
+        self.assertRaises(ModeConflict, getattr, context.reader.replica, "writer")
+        self.assertRaises(ModeConflict, getattr, context.writer, "replica")
+
+    def test_the_module_offers_both_modes_of_one_database(self):
+        self.assertIsInstance(enginefacade.reader, ContextManager)
+        self.assertIs(enginefacade.reader.factory, enginefacade.writer.factory)
+        self.assertEqual((Mode.READER, Mode.WRITER), (enginefacade.reader.spec.mode, enginefacade.writer.spec.mode))
+
+    def test_each_transaction_context_has_a_database_of_its_own(self):
+        one, other = enginefacade.transaction_context(), enginefacade.transaction_context()
+        self.assertIsNot(one.factory, other.factory)
+        self.assertIs(one.factory, one.writer.savepoint.factory)
+
+    def test_a_database_offers_both_modes(self):
+        database = dbkit.Database("sqlite://")
+        self.assertIsInstance(database.writer, DatabaseManager)
+        self.assertEqual((Mode.READER, Mode.WRITER), (database.reader.spec.mode, database.writer.spec.mode))
+
+
+class TestConfiguring(testtools.TestCase):
+    def test_nothing_is_resolved_before_it_is_needed(self):
+        database = dbkit.Database("nonsense")
+        self.assertFalse(database.is_started)
+        self.assertEqual("<Database, not used yet>", repr(database))
+
+    def test_a_value_may_be_set_until_the_first_use(self):
+        manager = enginefacade.transaction_context()
+        manager.writer.configure(connection="sqlite://", max_retries=3)
+        self.assertEqual(3, manager.factory.settings.max_retries)
+        self.assertTrue(manager.is_started and manager.writer.is_started)
+        for configure in (manager.configure, manager.reader.configure_defaults):
+            error = self.assertRaises(AlreadyStartedError, configure, max_retries=4)
+            self.assertIn("this TransactionFactory is already started", str(error))
+            self.assertIsInstance(error, TypeError)
+
+    def test_defaults_are_weaker_than_values(self):
+        manager = enginefacade.transaction_context(connection="sqlite://", max_retries=2)
+        manager.configure_defaults(max_retries=7, retry_interval=8)
+        settings = manager.factory.settings
+        self.assertEqual((2, 8), (settings.max_retries, settings.retry_interval))
+
+    def test_an_unknown_setting_is_refused_with_the_nearest_name(self):
+        manager = enginefacade.transaction_context()
+        for configure in (manager.configure, manager.configure_defaults):
+            error = self.assertRaises(UnknownSetting, configure, max_retires=3)
+            self.assertIn("max_retries", str(error))
+        error = self.assertRaises(UnknownSetting, dbkit.Database, "sqlite://", max_retires=3)
+        self.assertIn("max_retries", str(error))
+
+    def test_an_unknown_setting_sets_nothing(self):
+        manager = enginefacade.transaction_context(connection="sqlite://")
+        self.assertRaises(UnknownSetting, manager.configure, max_retries=3, max_retires=3)
+        self.assertNotEqual(3, manager.factory.settings.max_retries)
+
+    def test_without_a_url_the_error_says_where_to_put_one(self):
+        conf = cfg.ConfigOpts()
+        conf([], default_config_files=[])
+        error = self.assertRaises(CantStartEngineError, getattr, dbkit.Database.from_config(conf), "settings")
+        self.assertIn("connection", str(error))
+
+    def test_a_start_that_failed_may_be_tried_again(self):
+        manager = enginefacade.transaction_context()
+        manager.configure(max_retries=1)
+        conf_error = self.assertRaises(CantStartEngineError, lambda: manager.factory.settings)
+        self.assertIsNotNone(str(conf_error))
+        manager.configure(connection="sqlite://")
+        self.assertEqual("sqlite", manager.factory.settings.connection.get_backend_name())
+
+    def test_the_handles_of_a_database_outside_a_block_say_how_to_open_one(self):
+        database = dbkit.Database("sqlite://")
+        for name in ("current", "session", "connection", "async_session", "async_connection"):
+            error = self.assertRaises(NoTransaction, getattr, database, name)
+            self.assertIn("db.writer", str(error))
+        self.assertFalse(database.is_started)
+
+    def test_a_used_database_shows_its_url_without_the_password(self):
+        database = dbkit.Database("postgresql://app:hunter2@db.example/app")
+        self.assertEqual("app", database.settings.connection.database)
+        self.assertIn("db.example", repr(database))
+        self.assertNotIn("hunter2", repr(database))
