@@ -137,6 +137,9 @@ class Backend(Protocol):
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         """Let the next statement on an autocommitting reader open a READ ONLY transaction; return what goes back."""
 
+    def abandon(self, connection: Any, driver: str) -> None:
+        """Let go of an idle asyncio connection whose event loop is closed, so that nothing can be sent any more."""
+
     def standing(self, connection: Any, driver: str) -> Standing:
         """Return how the transaction stands, from what the driver knows without asking the server."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import create_engine, event
@@ -56,6 +57,12 @@ class Engines:
         for lane in (self.writer, self.reader):
             if isinstance(lane.engine.pool, BoundedPool):
                 lane.engine.pool.retire()
+
+    def abandon(self) -> None:
+        """Let go of the idle connections of an event loop that is closed."""
+        for lane in (self.writer, self.reader):
+            if isinstance(lane.engine.pool, BoundedPool):
+                lane.engine.pool.abandon(partial(lane.backend.abandon, driver=lane.engine.dialect.driver))
 
     def dispose(self) -> None:
         """Close the idle connections; those in use are closed when they come back.

@@ -161,6 +161,14 @@ class BoundedPool(Pool):
             dialect=self._dialect,
         )
 
+    def abandon(self, let_go: Callable[[Any], None]) -> None:
+        """Let go of the idle connections of a closed event loop."""
+        self.retire()
+        while self._idle:
+            record, _ = self._idle.pop()
+            if record.dbapi_connection is not None:
+                let_go(record.dbapi_connection)
+
     def leave_to_parent(self) -> None:
         """In the child of a fork: let go of every connection without touching the sockets that the parent uses.
 

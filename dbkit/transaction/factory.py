@@ -156,10 +156,10 @@ class Factory:
 
     def _make_asyncio(self, loop: asyncio.AbstractEventLoop) -> Engines:
         with self._lock:
-            for known in (self._asyncio, self._stale):
-                for ended in [each for each in known if each.is_closed()]:
-                    # nothing can be sent through a closed loop; the sockets close with the objects
-                    del known[ended]
+            for ended in [each for each in (*self._asyncio, *self._stale) if each.is_closed()]:
+                # nothing can be sent through a closed loop
+                for engines in (*self._stale.pop(ended, ()), *filter(None, [self._asyncio.pop(ended, None)])):
+                    engines.abandon()
             engines = self._asyncio[loop] = self._create(Colour.ASYNCIO)
             return engines
 

@@ -54,6 +54,9 @@ class PostgreSQL:
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         return session.leave_autocommit(connection, dialect.driver)
 
+    def abandon(self, connection: Any, driver: str) -> None:
+        """The socket closes with the objects."""
+
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)
 

@@ -54,6 +54,10 @@ class SQLite:
     def leave_autocommit(self, connection: Any, dialect: Any) -> Callable[[], None]:
         raise NotImplementedError("SQLite's readers never autocommit")
 
+    def abandon(self, connection: Any, driver: str) -> None:
+        if driver == "aiosqlite":
+            session.stop_worker(connection)
+
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)
 

@@ -166,3 +166,10 @@ def standing(connection: Any, driver: str) -> Standing:
     """Read ``in_transaction``, which SQLite keeps true to the end of the transaction, whoever ended it."""
     native = connection.driver_connection if driver == "aiosqlite" else connection
     return Standing.OPEN if native.in_transaction else Standing.NONE
+
+
+def stop_worker(connection: Any) -> None:
+    """End the thread of an aiosqlite connection, which would wait for its closed event loop for ever."""
+    stop = getattr(connection.driver_connection, "stop", None)
+    if stop is not None:  # aiosqlite 0.22; before, the thread is a daemon
+        stop()

@@ -183,6 +183,7 @@ class Stage:
 
     async def _play_asyncio(self, provocation: Provocation, url: URL) -> Caught:
         engine = create_async_engine(url, poolclass=NullPool, connect_args=provocation.arguments)
+        before = set(threading.enumerate())
 
         def perform(connection: Connection) -> None:
             self._connection = connection
@@ -196,7 +197,7 @@ class Stage:
                 return _caught(heard, error, provocation)
             finally:
                 await engine.dispose()
-                await asyncio.to_thread(_await_workers)
+                await asyncio.to_thread(_await_workers, before)
         raise AssertionError(f"{provocation.name}: nothing was raised")
 
     def _perform(self, provocation: Provocation) -> None:
@@ -226,9 +227,9 @@ class Stage:
         return Aftermath.KEPT if count else Aftermath.LOST
 
 
-def _await_workers() -> None:
-    """Wait for aiosqlite's threads, which speak to their event loop to the last, also after a failed connect."""
-    for thread in threading.enumerate():
+def _await_workers(before: set[threading.Thread]) -> None:
+    """Wait for aiosqlite's new threads, which speak to their event loop to the last, also after a failed connect."""
+    for thread in set(threading.enumerate()) - before:
         if "_connection_worker_thread" in thread.name:
             thread.join(_BOUND_S)
 
