@@ -28,9 +28,8 @@ from typing import Any, TypeVar
 
 import fixtures
 import testtools
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -38,7 +37,7 @@ import dbkit
 from dbkit.ambient import CURRENT
 from dbkit.spec import Colour
 from dbkit.tests.behaviours import places
-from dbkit.tests.behaviours.colours import wrapped, WaitlessBlock
+from dbkit.tests.behaviours.colours import WaitlessBlock, wrapped
 from dbkit.tests.behaviours.combinations import ALL, EVERY_DRIVER, Combination, Face, Product
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
 from dbkit.tests.behaviours.rivals import Rival
@@ -82,10 +81,7 @@ def behaviours(combinations: Iterable[Combination] = EVERY_DRIVER) -> Callable[[
 def _tests(template: type, combination: Combination) -> dict[str, Any]:
     """Return the tests as they run on a combination; None for one that does not run there."""
     found = {
-        name: test
-        for cls in reversed(template.__mro__)
-        for name, test in vars(cls).items()
-        if name.startswith("test_")
+        name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     return {
         name: _runnable(test) if combination in getattr(test, "on", (combination,)) else None
@@ -210,7 +206,7 @@ class Behaviour:
         """Return a ``with`` block that must raise; ``as caught`` has it in ``caught.error``."""
         return Raising(error)
 
-    # -- the database from outside ---------------------------------------------------------------------------------------
+    # -- the database from outside --------------------------------------------------------------------------------
 
     def stored(self, model: Any = Item) -> list[int]:
         """Return the ids that another client sees."""
@@ -228,7 +224,7 @@ class Behaviour:
         self.addCleanup(made.__exit__)  # type: ignore[attr-defined]
         return made
 
-    # -- bare SQLAlchemy, for negative controls ----------------------------------------------------------------------------
+    # -- bare SQLAlchemy, for negative controls ------------------------------------------------------------
 
     def bare_engine(self, **arguments: Any) -> Any:
         """Return a plain engine of the same driver and colour."""
@@ -280,4 +276,4 @@ class Raising:
         return isinstance(error, self._expected)
 
 
-__all__ = ["Behaviour", "RequestContext", "behaviours", "on", "text"]
+__all__ = ["Behaviour", "RequestContext", "behaviours", "on"]

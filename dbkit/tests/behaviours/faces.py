@@ -9,9 +9,9 @@ from typing import Any
 
 import dbkit
 from dbkit import enginefacade
-from dbkit.transaction.manager import ContextManager, Root
-from dbkit.tests.behaviours.colours import AsyncioColour, BlockingColour
 from dbkit.spec import Mode, TransactionSpec
+from dbkit.tests.behaviours.colours import AsyncioColour, BlockingColour
+from dbkit.transaction.manager import ContextManager, Root
 
 ColourOf = BlockingColour | AsyncioColour
 

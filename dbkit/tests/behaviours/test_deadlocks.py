@@ -59,7 +59,9 @@ class Deadlocking(Behaviour):
         return self.place.ask("SELECT amount FROM items ORDER BY id")
 
 
-@behaviours(SERVERS | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL))
+@behaviours(
+    SERVERS | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL)
+)
 class TestDeadlocks(Deadlocking):
     async def test_a_deadlock_is_the_blocks_error(self):
         with self.raising(DBDeadlock) as caught:
@@ -167,9 +169,11 @@ class TestDeadlocks(Deadlocking):
         self.assertEqual("DBLockTimeout", type(caught.error).__name__)
 
 
-@behaviours(SERVERS | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL))
+@behaviours(
+    SERVERS | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL)
+)
 class TestRetriesInsideATransaction(Deadlocking):
-    """P3. Whatever is tried again inside, the outer rows are stored with the rest, or an error says that they are not."""
+    """P3. Whatever is tried again inside: the outer rows are stored with the rest, or an error says they are not."""
 
     async def ends_without_the_rows_never(self, outer):
         try:

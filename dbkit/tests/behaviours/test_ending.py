@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy import insert, select
 
 from dbkit.exceptions import DBDuplicateEntry, NoTransaction, TransactionDoomed, TransactionManaged, UsageError
-from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, EVERY_FACE, ONE, ONE_PER_PRODUCT
 from dbkit.tests.behaviours.tables import Item
 

@@ -7,7 +7,15 @@ from sqlalchemy import func, select, text
 from dbkit.exceptions import DBDeadlock, DBSerializationFailure, ModeConflict
 from dbkit.spec import Isolation
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import BOTH_FACES, EVERY_DRIVER, MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS, Product
+from dbkit.tests.behaviours.combinations import (
+    BOTH_FACES,
+    EVERY_DRIVER,
+    MARIADB,
+    ONE_PER_PRODUCT,
+    POSTGRESQL,
+    SERVERS,
+    Product,
+)
 from dbkit.tests.behaviours.tables import Item
 
 _LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -21,7 +29,10 @@ class TestLevels(Behaviour):
             return (await session.scalar(text("SHOW transaction_isolation"))).upper()
         await session.execute(text("SELECT id FROM items"))
         levels = await session.execute(
-            text("SELECT trx_isolation_level FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()")
+            text(
+                "SELECT trx_isolation_level FROM information_schema.INNODB_TRX "
+                "WHERE trx_mysql_thread_id = CONNECTION_ID()"
+            )
         )
         return (levels.scalar() or "").upper()
 

@@ -137,7 +137,23 @@ class TestThreads(Behaviour):
                 inner.add(Item(id=2))
 
         in_thread(lambda: copy.run(work))
-        copy.run(work) if self.stored() == [1] else None
+        self.assertEqual([1, 2], self.stored())
+
+    async def test_a_block_left_in_another_context_than_it_was_entered_in_is_ended(self):
+        # a dependency whose two halves a framework runs apart
+        entered, left = contextvars.copy_context(), contextvars.copy_context()
+        for error in (None, ValueError()):
+            block = self.writer.block()
+            session = entered.run(block.__enter__)
+            session.add(Item(id=1 if error is None else 5))
+            left.run(block.__exit__, None if error is None else type(error), error, None)
+            self.assertEqual([1], self.stored())
+
+        def work():
+            with self.writer.block() as inner:
+                inner.add(Item(id=2))
+
+        entered.run(work)
         self.assertEqual([1, 2], self.stored())
 
 

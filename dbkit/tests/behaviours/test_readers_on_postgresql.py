@@ -9,7 +9,11 @@ from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import EVERY_FACE, POSTGRESQL, Face, Product
 from dbkit.tests.behaviours.tables import Item
 
-@behaviours(POSTGRESQL | frozenset(each for each in EVERY_FACE if each.product is Product.POSTGRESQL and each.face is Face.CONTEXT))
+
+@behaviours(
+    POSTGRESQL
+    | frozenset(each for each in EVERY_FACE if each.product is Product.POSTGRESQL and each.face is Face.CONTEXT)
+)
 class TestOneStatement(Behaviour):
     async def statements(self, session):
         """Return how the server and the driver see the transaction after a statement."""

@@ -80,7 +80,12 @@ class TestSavepointBlocks(Behaviour):
         self.assertEqual([1], self.stored())
 
     async def test_three_deep_each_is_undone_by_itself(self):
-        for failing, expected in ((1, [10, 20]), (2, [10, 11, 20]), (3, [10, 11, 12, 20]), (None, [10, 11, 12, 13, 20])):
+        for failing, expected in (
+            (1, [10, 20]),
+            (2, [10, 11, 20]),
+            (3, [10, 11, 12, 20]),
+            (None, [10, 11, 12, 13, 20]),
+        ):
             async with self.writer() as session:
                 session.add(Item(id=10))
                 await self.deeper(1, failing)

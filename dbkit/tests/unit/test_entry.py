@@ -29,8 +29,9 @@ TABLE = {
 }
 
 
-def enter(mode=WRITER, outer=None, *, owner=ME, colour=Colour.BLOCKING, outer_colour=Colour.BLOCKING, level=None, **asked):
+def enter(mode=WRITER, outer=None, *, colour=Colour.BLOCKING, level=None, **asked):
     """Return what is decided for a block of a mode inside a block of another."""
+    owner, outer_colour = asked.pop("owner", ME), asked.pop("outer_colour", Colour.BLOCKING)
     enclosing = None if outer is None else Enclosing(outer, owner, outer_colour, level)
     return decide(TransactionSpec(mode=mode, **asked), enclosing, ME, colour)
 

@@ -79,7 +79,8 @@ class TestPlans(testtools.TestCase):
             try:
                 yield fail
             except KeyError as error:
-                return (yield lambda: error.args)
+                caught = error.args
+            return (yield lambda: caught)
 
         for run in self.each_colour():
             self.assertEqual(("step",), run(plan()))

@@ -1,0 +1,100 @@
+"""Cancellation at any point: all of a block is stored or nothing, and the hooks know which."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import select
+
+from dbkit.exceptions import CommitUnknown
+from dbkit.tests.behaviours.base import Behaviour, behaviours
+from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER
+from dbkit.tests.behaviours.tables import Item
+
+# After so many turns of the loop: early ones strike before the connection is had, late ones at the end or not at all.
+_TURNS = (*range(12), *range(12, 60, 4), *range(60, 400, 40))
+
+
+@behaviours(EVERY_DRIVER & ASYNCIO)
+class TestCancellationAtAnyPoint(Behaviour):
+    async def strike(self, work, turns):
+        """Run work in a task and cancel it after some turns of the loop; return how it ended."""
+        task = asyncio.create_task(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+            if task.done():
+                break
+        task.cancel()
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        return result
+
+    async def check(self, work):
+        cancelled = 0
+        for turns in _TURNS:
+            ends = []
+            result = await self.strike(lambda ends=ends: work(ends), turns)
+            rows = self.stored()
+            self.assertIn(rows, ([], [1, 2, 3]), f"cancelled after {turns} turns")
+            if isinstance(result, CommitUnknown):
+                self.assertEqual([], ends)
+            else:
+                self.assertIsInstance(result, asyncio.CancelledError | None, repr(result))
+                expected = ["committed"] if rows else ["rolled back"]
+                self.assertIn(ends, (expected, []) if not rows else (expected,), f"cancelled after {turns} turns")
+            cancelled += isinstance(result, asyncio.CancelledError)
+            async with self.writer() as session:
+                self.assertEqual(rows, list((await session.scalars(select(Item.id).order_by(Item.id))).all()))
+                session.add(Item(id=9))
+            self.assertEqual([*rows, 9], self.stored())
+            self.place.empty()
+        self.assertGreater(cancelled, 3)
+
+    def note(self, ends):
+        self.face.after_commit(lambda: ends.append("committed"))
+        self.face.after_rollback(lambda: ends.append("rolled back"))
+
+    async def test_of_a_block(self):
+        async def work(ends):
+            async with self.writer() as session:
+                self.note(ends)
+                session.add(Item(id=1))
+                await session.flush()
+                session.add(Item(id=2))
+                await session.execute(select(Item.id))
+                session.add(Item(id=3))
+
+        await self.check(work)
+
+    async def test_of_a_function(self):
+        @self.writer
+        async def work(ends):
+            self.note(ends)
+            self.session.add(Item(id=1))
+            await self.session.flush()
+            self.session.add_all([Item(id=2), Item(id=3)])
+
+        await self.check(work)
+
+    async def test_of_a_block_with_a_savepoint(self):
+        async def work(ends):
+            async with self.writer() as session:
+                self.note(ends)
+                session.add(Item(id=1))
+                async with self.writer.savepoint() as inner:
+                    inner.add(Item(id=2))
+                session.add(Item(id=3))
+
+        await self.check(work)
+
+    async def test_of_a_reader(self):
+        async def work():
+            async with self.reader() as session:
+                for _ in range(3):
+                    await session.execute(select(Item.id))
+
+        self.store(1)
+        for turns in _TURNS:
+            result = await self.strike(work, turns)
+            self.assertIsInstance(result, asyncio.CancelledError | None, repr(result))
+            async with self.reader() as session:
+                self.assertEqual(1, await session.scalar(select(Item.id)))

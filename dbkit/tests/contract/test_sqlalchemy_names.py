@@ -1,0 +1,254 @@
+"""What dbkit takes for granted of SQLAlchemy's insides, held against the one that is installed.
+
+A name that has gone, a parameter that has changed or a call that is no longer made is told here by name, not by a
+transaction somewhere that behaves oddly.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import testtools
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.dialects.mysql.base import MySQLDialect
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.sql.expression import TextClause
+
+from dbkit.engines import connection as connection_module
+from dbkit.engines import pool as pool_module
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.pool import BoundedPool
+from dbkit.transaction import session as session_module
+from dbkit.transaction.session import BlockSession
+
+# Methods of SQLAlchemy's that dbkit's classes replace, public ones included.
+OVERRIDDEN = {
+    (TrackedConnection, Connection): (
+        "_begin_impl", "_commit_impl", "_release_savepoint_impl", "_revalidate_connection", "_rollback_impl",
+        "_rollback_to_savepoint_impl", "begin_nested", "close", "commit", "exec_driver_sql", "execute", "invalidate",
+        "rollback", "scalar",
+    ),
+    (BlockSession, Session): ("begin", "close", "commit", "reset", "rollback"),
+    (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
+}  # fmt: skip
+
+
+class Recording(Connection):
+    """A Connection that notes which of its inner methods SQLAlchemy calls."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.calls = []
+
+    def _begin_impl(self, transaction):
+        self.calls.append("_begin_impl")
+        super()._begin_impl(transaction)
+
+    def _commit_impl(self):
+        self.calls.append("_commit_impl")
+        super()._commit_impl()
+
+    def _rollback_impl(self):
+        self.calls.append("_rollback_impl")
+        super()._rollback_impl()
+
+    def _rollback_to_savepoint_impl(self, name):
+        self.calls.append("_rollback_to_savepoint_impl")
+        super()._rollback_to_savepoint_impl(name)
+
+    def _release_savepoint_impl(self, name):
+        self.calls.append("_release_savepoint_impl")
+        super()._release_savepoint_impl(name)
+
+    def _revalidate_connection(self):
+        self.calls.append("_revalidate_connection")
+        return super()._revalidate_connection()
+
+
+class TestOverriddenMethods(testtools.TestCase):
+    def parameters(self, function):
+        """Return the names and kinds of a method's parameters."""
+        return [(each.name, each.kind) for each in inspect.signature(function).parameters.values()]
+
+    def test_each_takes_what_sqlalchemys_takes(self):
+        for (ours, theirs), names in OVERRIDDEN.items():
+            for name in names:
+                self.assertTrue(hasattr(theirs, name), f"{theirs.__name__}.{name} has gone")
+                self.assertIn(name, vars(ours))
+                expected, found = (self.parameters(getattr(each, name)) for each in (theirs, ours))
+                self.assertEqual(len(expected), len(found), f"{theirs.__name__}.{name}{expected}")
+                for (known, _), (name_there, _) in zip(found, expected, strict=True):
+                    self.assertIn(known, (name_there, "record", "nested", "exception"), f"{theirs.__name__}.{name}")
+
+    def test_none_of_ours_is_missing_in_the_list(self):
+        for (ours, theirs), names in OVERRIDDEN.items():
+            both = {each for each in vars(ours) if inspect.isfunction(vars(ours)[each]) and hasattr(theirs, each)}
+            self.assertEqual(set(names), both - {"__init__", "get_bind", "checkedin", "checkedout", "size", "status"})
+
+
+class TestPrivateNames(testtools.TestCase):
+    """Every private name that dbkit reads from an object of SQLAlchemy's exists there."""
+
+    def taken(self, module, cls):
+        """Return the private names that a class of ours uses of ``self`` and does not make itself."""
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        (node,) = [each for each in ast.walk(tree) if isinstance(each, ast.ClassDef) and each.name == cls.__name__]
+        used, made = set(), set(vars(cls))
+        for each in ast.walk(node):
+            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == "self":
+                (made if isinstance(each.ctx, ast.Store) else used).add(each.attr)
+        return {name for name in used - made if name.startswith("_") and not name.startswith("__")}
+
+    def test_connections_have_them(self):
+        engine = create_engine("sqlite://")
+        with engine.connect() as connection:
+            missing = [
+                name for name in self.taken(connection_module, TrackedConnection) if not hasattr(connection, name)
+            ]
+            self.assertEqual([], missing)
+            for name in ("_dbapi_connection", "_transaction", "_handle_dbapi_exception", "_has_events"):
+                self.assertTrue(hasattr(connection, name), name)
+
+    def test_sessions_have_them(self):
+        session = Session()
+        self.assertEqual([], [name for name in self.taken(session_module, BlockSession) if not hasattr(session, name)])
+
+    def test_pools_have_them(self):
+        pool = create_engine("sqlite://", poolclass=QueuePool).pool
+        missing = [name for name in self.taken(pool_module, BoundedPool) if not hasattr(pool, name)]
+        self.assertEqual([], missing)
+        self.assertTrue(hasattr(pool, "_is_asyncio"))
+        record = pool.connect()._connection_record
+        for name in ("fairy_ref", "dbapi_connection", "invalidate", "close", "info"):
+            self.assertTrue(hasattr(record, name), name)
+
+    def test_engines_tell_whether_someone_listens(self):
+        engine = create_engine("sqlite://")
+        self.assertIs(False, engine._has_events)
+        self.assertIs(False, Connection._has_events)
+        event.listen(engine, "begin", lambda connection: None)
+        self.assertIs(True, engine._has_events)
+
+    def test_the_third_argument_of_a_connection_is_whether_someone_listens(self):
+        self.assertEqual(
+            ["self", "engine", "connection", "_has_events"], list(inspect.signature(Connection.__init__).parameters)[:4]
+        )
+
+    def test_errors_are_handled_by_one_method_with_five_arguments(self):
+        parameters = list(inspect.signature(Connection._handle_dbapi_exception).parameters)
+        self.assertEqual(["self", "e", "statement", "parameters", "cursor", "context"], parameters[:6])
+
+
+class TestCalls(testtools.TestCase):
+    """The inner methods are called where dbkit steps in."""
+
+    def setUp(self):
+        super().setUp()
+        self.engine = create_engine("sqlite://")
+        self.connection = Recording(self.engine)
+        self.addCleanup(self.connection.close)
+        self.calls = self.connection.calls
+
+    def test_the_first_statement_begins_and_commit_commits(self):
+        self.connection.execute(text("SELECT 1"))
+        self.connection.commit()
+        self.assertEqual(["_begin_impl", "_commit_impl"], self.calls)
+
+    def test_a_rollback_rolls_back(self):
+        self.connection.execute(text("SELECT 1"))
+        self.connection.rollback()
+        self.assertEqual(["_begin_impl", "_rollback_impl"], self.calls)
+
+    def test_a_savepoint_is_released_or_rolled_back_to(self):
+        with self.connection.begin_nested():
+            self.connection.execute(text("SELECT 1"))
+        self.connection.begin_nested().rollback()
+        self.assertEqual(["_begin_impl", "_release_savepoint_impl", "_rollback_to_savepoint_impl"], self.calls)
+
+    def test_a_connection_without_a_driver_connection_asks_for_one(self):
+        fairy, self.connection._dbapi_connection = self.connection._dbapi_connection, None
+        self.addCleanup(fairy.close)
+        self.assertIsNotNone(self.connection.connection)
+        self.assertEqual(["_revalidate_connection"], self.calls)
+
+    def test_a_session_ends_the_connections_transaction_by_the_same_methods(self):
+        session = Session(self.connection, join_transaction_mode="control_fully")
+        self.connection.execute(text("SELECT 1"))
+        session.execute(text("SELECT 1"))
+        session.commit()
+        self.assertEqual(["_begin_impl", "_commit_impl"], self.calls)
+        session.execute(text("SELECT 1"))
+        session.rollback()
+        self.assertEqual(["_begin_impl", "_rollback_impl"], self.calls[2:])
+
+    def test_a_commit_that_fails_is_not_rolled_back_by_sqlalchemy(self):
+        # dbkit does it; when SQLAlchemy does, TrackedConnection.end_with_rollback may lose a line
+        def fail():
+            raise RuntimeError("COMMIT")
+
+        self.connection.execute(text("SELECT 1"))
+        self.connection._commit_impl = fail
+        transaction = self.connection.get_transaction()
+        self.assertRaises(RuntimeError, transaction.commit)
+        transaction.rollback()
+        self.assertNotIn("_rollback_impl", self.calls)
+
+    def test_a_connection_given_back_by_close_special_is_not_reset_again(self):
+        resets = []
+        engine = create_engine("sqlite://", poolclass=QueuePool)
+        event.listen(engine, "reset", lambda connection, record, state: resets.append(state.transaction_was_reset))
+        fairy = engine.raw_connection()
+        fairy._close_special(transaction_reset=True)
+        self.assertEqual([True], resets)
+
+    def test_begin_is_sent_by_a_method_of_the_engines_own_dialect(self):
+        begun = []
+        self.engine.dialect.do_begin = begun.append
+        other = create_engine("sqlite://")
+        self.assertIsNot(other.dialect, self.engine.dialect)
+        with other.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        self.assertEqual([], begun)
+        self.connection.execute(text("SELECT 1"))
+        self.assertEqual(1, len(begun))
+
+
+class TestFaces(testtools.TestCase):
+    def test_an_asyncio_session_is_a_face_of_the_session_it_is_given(self):
+        session = Session()
+        self.assertIs(session, AsyncSession(sync_session_class=lambda **kw: session).sync_session)
+
+    def test_an_asyncio_connection_is_a_face_of_the_connection_it_is_given(self):
+        engine = create_async_engine("sqlite+aiosqlite://")
+        blocking = create_engine("sqlite://").connect()
+        self.addCleanup(blocking.close)
+        self.assertIs(blocking, AsyncConnection(engine, blocking).sync_connection)
+
+    def test_text_is_told_by_its_class(self):
+        self.assertIsInstance(text("SELECT 1"), TextClause)
+        self.assertEqual("SELECT 1", text("SELECT 1").text)
+
+    def test_sqlalchemys_own_probes_say_that_they_wait_for_the_plain_error(self):
+        self.assertIn("skip_user_error_events", inspect.getsource(MySQLDialect))
+
+    def test_a_handler_of_errors_may_change_what_becomes_of_the_pool(self):
+        seen = {}
+
+        def note(context):
+            seen.update({name: getattr(context, name) for name in names})
+
+        names = (
+            "original_exception", "sqlalchemy_exception", "is_disconnect", "invalidate_pool_on_disconnect", "engine",
+            "connection", "statement", "parameters", "execution_context",
+        )  # fmt: skip
+        engine: Engine = create_engine("sqlite://")
+        event.listen(engine, "handle_error", note)
+        with engine.connect() as connection:
+            self.assertRaises(DBAPIError, connection.execute, text("nonsense"))
+        self.assertEqual(set(names), set(seen))
