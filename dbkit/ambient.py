@@ -7,7 +7,7 @@ no chain, a new asyncio task with a copy of its parent's: so a block remembers i
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 
 class Frame:
@@ -21,8 +21,6 @@ class Frame:
     """
 
     __slots__ = ("is_open", "key", "outer", "owner", "source")
-    kind: ClassVar[str] = "block"
-
     key: Any
     source: Any
     owner: Any
@@ -31,6 +29,14 @@ class Frame:
 
 
 CURRENT: ContextVar[Any] = ContextVar("dbkit_innermost_block", default=None)
+
+
+def innermost() -> Any:
+    """Return the innermost block that is open; those that were left in another context still hang on the chain."""
+    frame = CURRENT.get()
+    while frame is not None and not frame.is_open:
+        frame = frame.outer
+    return frame
 
 
 def leave(token: Token[Any]) -> None:

@@ -13,11 +13,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from oslo_config import cfg
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from dbkit.ambient import CURRENT
@@ -33,6 +32,9 @@ from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.hooks import Hook
 from dbkit.transaction.manager import Databased, Modifiers, Root
 from dbkit.transaction.scope import Scope, nearest
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -140,6 +140,9 @@ class Backend(Protocol):
     def abandon(self, connection: Any, driver: str) -> None:
         """Let go of an idle asyncio connection whose event loop is closed, so that nothing can be sent any more."""
 
+    def before_close(self, connection: Any) -> None:
+        """Release what closing alone would not, on a connection that is dropped in the middle of its work."""
+
     def standing(self, connection: Any, driver: str) -> Standing:
         """Return how the transaction stands, from what the driver knows without asking the server."""
 

@@ -16,7 +16,15 @@ from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
-from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, Outcome, TransactionDoomed, TransactionManaged
+from dbkit.exceptions import (
+    DBError,
+    DBReadOnly,
+    NoTransaction,
+    Outcome,
+    TransactionDoomed,
+    TransactionManaged,
+    UsageError,
+)
 from dbkit.spec import Isolation
 
 FACTS = "dbkit.facts"
@@ -47,6 +55,8 @@ class TrackedConnection(Connection):
     :ivar doom: the error that the transaction was lost to, or None.
     :ivar used: a statement has succeeded on it.
     :ivar committing: COMMIT has been sent and not been answered.
+    :ivar in_doubt: COMMIT was sent, and what came of it was not told: a lost reply, or an interrupt.
+    :ivar may_commit: the block is ending; before that, nothing commits.
     :ivar ending: the block rolls back; what happens now is its own doing.
     """
 
@@ -64,6 +74,8 @@ class TrackedConnection(Connection):
         self.used = False
         self.erred = False
         self.committing = False
+        self.in_doubt = False
+        self.may_commit = False
         self.isolation: Isolation | None = None
         self._checkout = checkout
         self.ending = False
@@ -119,6 +131,12 @@ class TrackedConnection(Connection):
         """Refused: the block rolls back when it ends with an error."""
         _refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
 
+    def execution_options(self, **options: Any) -> Any:
+        """Set options for the block's statements; the isolation level is set on the block, by ``.isolation(...)``."""
+        if "isolation_level" in options:
+            _refuse("execution_options(isolation_level=...)", "open the block with .isolation(...)")
+        return super().execution_options(**options)
+
     def close(self) -> None:
         """Refused: the block gives its connection back."""
         _refuse("close()", "let the block end")
@@ -142,7 +160,7 @@ class TrackedConnection(Connection):
                 )
             )
             raise self._last_error
-        if self.watch & Watch.AUTOCOMMIT and needs_transaction(statement, execution_options):
+        if self.watch & Watch.AUTOCOMMIT and needs_transaction(statement, execution_options, self._execution_options):
             self._open_transaction()
 
     # -- beginning ----------------------------------------------------------------------------------------------------
@@ -158,7 +176,13 @@ class TrackedConnection(Connection):
         return self.connection.dbapi_connection
 
     def _open(self) -> None:
-        self._dbapi_connection, facts = self._checkout()
+        try:
+            self._dbapi_connection, facts = self._checkout()
+        except DBError as error:
+            if not isinstance(error, UsageError):
+                self._last_error = error
+                self.condemn(error)
+            raise
         self.watch &= ~Watch.UNOPENED
         if facts is not None:
             self.facts = facts
@@ -223,7 +247,7 @@ class TrackedConnection(Connection):
 
     def condemn(self, error: DBError) -> None:
         """Refuse every further statement, and COMMIT, because of this error."""
-        if not self.watch & Watch.AUTOCOMMIT:
+        if not self.watch & Watch.AUTOCOMMIT and self.doom is None:
             self.doom = error
             self.watch |= Watch.DOOMED
 
@@ -260,18 +284,23 @@ class TrackedConnection(Connection):
         self._commit_failed = True
         if self.doom is not None:
             raise self.doomed()
+        if not self.may_commit:
+            _refuse("commit()", "let the block end; what must be stored by itself belongs into an .independent block")
         if self.erred:
             self._verify(self.backend.ask_standing(self.driver_level, self.dialect.driver))
         elif self.used:
             standing = self.backend.standing(self._dbapi_connection.dbapi_connection, self.dialect.driver)  # type: ignore[union-attr]
             if standing is not Standing.OPEN:
                 self._verify(standing)
-        self.committing = True
+        self.committing = self.in_doubt = True
         try:
             super()._commit_impl()
+        except DBError as error:
+            self.in_doubt = error.outcome is Outcome.UNKNOWN
+            raise
         finally:
             self.committing = False
-        self._commit_failed = False
+        self._commit_failed = self.in_doubt = False
 
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:
@@ -294,6 +323,7 @@ class TrackedConnection(Connection):
 
     def end_with_commit(self) -> None:
         """Commit what is open, for the block."""
+        self.may_commit = True
         if self._transaction is not None:
             self._transaction.commit()
 
@@ -322,13 +352,17 @@ class TrackedConnection(Connection):
         try:
             if self._restore is not None and fairy.is_valid:
                 self._restore()
+        except BaseException as error:
+            fairy.invalidate(error)
+            raise
         finally:
             if self._transaction is not None:
                 self.ending = True
                 super().close()
             else:
                 self._dbapi_connection = None
-                fairy._close_special(transaction_reset=True)
+                if fairy.is_valid:
+                    fairy._close_special(transaction_reset=True)
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

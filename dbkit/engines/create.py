@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dbkit.backends.base import Backend, Role, SessionFacts
 from dbkit.clock import Clock
@@ -24,6 +23,9 @@ from dbkit.engines.pool import AsyncBoundedPool, BoundedPool
 from dbkit.engines.settings import EngineSettings
 from dbkit.exceptions import InvalidURL
 from dbkit.spec import Colour
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 LOG = logging.getLogger(__name__)
 
@@ -136,6 +138,8 @@ def _create(
     async_engine: AsyncEngine | None = None
     try:
         if colour is Colour.ASYNCIO:
+            from sqlalchemy.ext.asyncio import create_async_engine  # needs greenlet
+
             async_engine = create_async_engine(url, **arguments)
             engine = async_engine.sync_engine
         else:
@@ -185,7 +189,11 @@ def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend,
             said.add(facts.warning)
             LOG.warning(facts.warning)
 
+    def dropped(connection: Any, record: Any, error: BaseException | None) -> None:
+        backend.before_close(connection)
+
     event.listen(engine, "connect", opened)
+    event.listen(engine, "invalidate", dropped)
     credentials.install(engine, settings)
     fork.install(engine)
 

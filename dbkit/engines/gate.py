@@ -32,6 +32,7 @@ class Gate:
         self._line = Line()
         self._holder: Any = None
         self._holder_thread = 0
+        self._holder_loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def waiting(self) -> int:
@@ -45,8 +46,9 @@ class Gate:
         :raises DBLockTimeout: the turn did not come in time.
         """
         with self._line.lock:
-            if self._holder is None:
+            if self._holder is None or self._is_orphaned():
                 self._holder = self._holder_thread = thread
+                self._holder_loop = None
                 return
             self._refuse_endless(thread)
             if self._holder_thread == thread or any(place.thread == thread for place in self._line.places):
@@ -61,12 +63,15 @@ class Gate:
 
     def acquire_in_task(self, owner: Any, thread: int) -> None:
         """Take the gate in an asyncio task, inside SQLAlchemy's greenlet; raises what :meth:`acquire` does."""
+        loop = asyncio.get_running_loop()
         with self._line.lock:
-            if self._holder is None:
-                self._holder, self._holder_thread = owner, thread
+            if self._holder is None or self._is_orphaned():
+                self._holder, self._holder_thread, self._holder_loop = owner, thread, loop
                 return
             self._refuse_endless(owner)
-            place = Place(owner, thread, asyncio.get_running_loop())
+            if self._holder == thread:
+                self._refuse_endless(thread)  # the loop runs inside the block that holds it
+            place = Place(owner, thread, loop)
             self._line.places.append(place)
         if not await_only(self._line.wait_in_task(place, self._timeout_s, partial(self.release, owner))):
             raise self._timed_out()
@@ -80,18 +85,23 @@ class Gate:
             while self._holder is None and self._line.places:
                 place = self._line.places.popleft()
                 if place.grant():
-                    self._holder, self._holder_thread = place.tag, place.thread
+                    self._holder, self._holder_thread, self._holder_loop = place.tag, place.thread, place.loop
 
     def reset(self) -> None:
         """Forget holder and line, in the child of a fork."""
         self._line.reset()
         self._holder = None
 
+    def _is_orphaned(self) -> bool:
+        """Whether the holder was a task whose event loop was closed under it: it can never give the gate back."""
+        return self._holder_loop is not None and self._holder_loop.is_closed()
+
     def _refuse_endless(self, owner: Any) -> None:
         if self._holder == owner:
             raise ModeConflict(
-                f"an .independent block needs {self._subject}, which the block around it holds until it ends; let the "
-                "inner block join (drop .independent), or run it after the outer one has ended"
+                f"a block needs {self._subject}, which an open block of the same thread or task holds until it ends: "
+                "an .independent block inside another one, or a blocking `with` in two tasks of one event loop; let "
+                "the inner block join, run it after the other has ended, or use `async with`"
             )
 
     def _timed_out(self) -> DBLockTimeout:

@@ -18,23 +18,23 @@ class Place:
     :ivar passed: how often another was served first.
     """
 
-    __slots__ = ("_loop", "_turn", "granted", "passed", "tag", "thread")
+    __slots__ = ("_turn", "granted", "loop", "passed", "tag", "thread")
 
     def __init__(self, tag: Any, thread: int, loop: asyncio.AbstractEventLoop | None) -> None:
         self.tag = tag
         self.thread = thread
         self.granted = False
         self.passed = 0
-        self._loop = loop
+        self.loop = loop
         self._turn: Any = threading.Event() if loop is None else loop.create_future()
 
     def grant(self) -> bool:
         """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
-        if self._loop is None:
+        if self.loop is None:
             self._turn.set()
         else:
             try:
-                self._loop.call_soon_threadsafe(_wake, self._turn)
+                self.loop.call_soon_threadsafe(_wake, self._turn)
             except RuntimeError:
                 return False
         self.granted = True

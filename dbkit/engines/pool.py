@@ -47,6 +47,7 @@ class BoundedPool(Pool):
         self._in_use: set[ConnectionPoolEntry] = set()
         self._suspect_since = float("-inf")
         self._retired = False
+        self._follower: Callable[[BoundedPool], None] | None = None
 
     def _do_get(self) -> ConnectionPoolEntry:
         self.capacity.acquire(self)
@@ -148,7 +149,7 @@ class BoundedPool(Pool):
 
     def recreate(self) -> Self:
         """Return a new, empty pool in place of this one."""
-        return type(self)(
+        successor = type(self)(
             self._creator,
             capacity=self.capacity,
             ping_idle_s=self._ping_idle_s,
@@ -160,6 +161,14 @@ class BoundedPool(Pool):
             _dispatch=self.dispatch,
             dialect=self._dialect,
         )
+        if self._follower is not None:
+            successor.follow(self._follower)
+        return successor
+
+    def follow(self, follower: Callable[[BoundedPool], None]) -> None:
+        """Tell someone of this pool, and of each that comes in its place."""
+        self._follower = follower
+        follower(self)
 
     def abandon(self, let_go: Callable[[Any], None]) -> None:
         """Let go of the idle connections of a closed event loop."""

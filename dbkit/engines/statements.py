@@ -16,12 +16,20 @@ _READS = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*|\(\s*)*(SELECT|SHOW|EXPLAIN|DESCRIBE|DESC|VALUES|TABLE|PRAGMA|WITH)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_WRITES_INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE)
+_LITERALS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_WRITES_INSIDE = re.compile(
+    r"\b(?:INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|UPDATE\s+(?!OF\b)[\w.]+\s+(?:AS\s+\w+\s+)?SET|DELETE\s+FROM|MERGE\s+INTO"
+    r"|REPLACE\s+INTO|INTO\s+(?!@|OUTFILE\b|DUMPFILE\b)\w+\s+FROM|INTO\s+\w+\s*$|INTO\s+\w+\s*;)",
+    re.IGNORECASE,
+)
+_ANOTHER = re.compile(r";\s*\S")
 _WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
 _CONTROL = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*"
     r"(COMMIT\b|ROLLBACK\b(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|BEGIN\b|START\s+TRANSACTION\b|END\b|ABORT\b|PREPARE\s+TRANSACTION\b"
-    r"|SET\s+(?:SESSION\s+|@@(?:SESSION\.)?)?AUTOCOMMIT\b|PRAGMA\s+QUERY_ONLY\s*[=(])",
+    r"|SET\s+(?:SESSION\s+|@@(?:SESSION\.)?)?AUTOCOMMIT\b"
+    r"|PRAGMA\s+(?:\w+\s*\.\s*)?QUERY_ONLY\s*[=(]|SET\s+(?:SESSION\s+(?:CHARACTERISTICS\s+AS\s+)?|GLOBAL\s+|LOCAL\s+)?TRANSACTION\b"
+    r"|SET\s+(?:SESSION\s+|LOCAL\s+|GLOBAL\s+|@@(?:SESSION\.)?)?(?:DEFAULT_)?(?:TRANSACTION|TX)_READ_ONLY\b)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -45,23 +53,36 @@ def is_write(statement: Any) -> bool:
         return True
     text = _text_of(statement)
     if text is None:
-        return isinstance(statement, ClauseElement) and any(
-            isinstance(part, UpdateBase) for part in visitors.iterate(statement)
-        )
+        return isinstance(statement, ClauseElement) and any(_writes(part) for part in visitors.iterate(statement))
+    return _is_writing_text(text)
+
+
+def _writes(part: Any) -> bool:
+    # a text inside a construct is a statement only where it can be one: as a CTE or a subquery
+    return isinstance(part, UpdateBase) or (isinstance(part, TextualSelect) and _is_writing_text(str(part.element)))
+
+
+def _is_writing_text(text: str) -> bool:
     found = _READS.match(text)
     if found is None:
         return True
-    return found[1].upper() in ("WITH", "EXPLAIN") and _WRITES_INSIDE.search(text) is not None
+    bare = _LITERALS.sub("''", text)
+    if found[1].upper() == "PRAGMA":
+        return "=" in bare
+    return _WRITES_INSIDE.search(bare) is not None or _ANOTHER.search(bare) is not None
 
 
-def needs_transaction(statement: Any, execution_options: Any) -> bool:
-    """Return whether a statement has a meaning only inside a transaction, such as SET LOCAL or a server-side cursor."""
-    if execution_options and execution_options.get("stream_results"):
+def needs_transaction(statement: Any, *options: Any) -> bool:
+    """Return whether a statement has a meaning only inside a transaction, such as SET LOCAL or a server-side cursor.
+
+    :param options: execution options, of the call and of the connection.
+    """
+    if isinstance(statement, Executable):
+        options = (*options, statement.get_execution_options())
+    if any(each and (each.get("stream_results") or each.get("yield_per")) for each in options):
         return True
     text = _text_of(statement)
-    if text is not None and _WANTS_TRANSACTION.search(text) is not None:
-        return True
-    return isinstance(statement, Executable) and bool(statement.get_execution_options().get("stream_results"))
+    return text is not None and _WANTS_TRANSACTION.search(text) is not None
 
 
 def ends_savepoint(statement: Any) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from dbkit.ambient import CURRENT, leave
+from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import UsageError
 from dbkit.spec import Colour, TransactionSpec
 from dbkit.transaction.ending import aend, end
@@ -37,7 +37,11 @@ class Block:
         if entry is not Entry.BEGIN:
             scope.enter_joined(entry)
         self._stand_in(scope)
-        return self._hand_out(scope, Colour.BLOCKING)
+        try:
+            return scope.handle(Colour.BLOCKING)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
@@ -51,7 +55,11 @@ class Block:
         if entry is not Entry.BEGIN:
             await in_task(partial(scope.enter_joined, entry))
         self._stand_in(scope)
-        return self._hand_out(scope, Colour.ASYNCIO)
+        try:
+            return scope.handle(Colour.ASYNCIO)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
@@ -63,7 +71,7 @@ class Block:
     def _prepare(self, colour: Colour) -> tuple[Scope, Entry]:
         if self._scope is not None:
             raise UsageError("a block is entered once; write the expression that makes it into each with statement")
-        current = CURRENT.get()
+        current = innermost()
         outer = find(current, self._key, self._factory)
         entry, me, colour = entering(self._spec, outer, colour)
         root = None if entry is Entry.BEGIN or outer is None else outer.root
@@ -72,13 +80,6 @@ class Block:
     def _stand_in(self, scope: Scope) -> None:
         self._scope = scope
         self._token = CURRENT.set(scope)
-
-    def _hand_out(self, scope: Scope, colour: Colour) -> Any:
-        try:
-            return scope.handle(colour)
-        except BaseException:
-            self._step_out()
-            raise
 
     def _step_out(self) -> Scope:
         scope, token = self._scope, self._token

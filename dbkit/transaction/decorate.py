@@ -15,7 +15,7 @@ from _thread import get_ident
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
-from dbkit.ambient import CURRENT, leave
+from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import InvalidDecoration
 from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
@@ -83,9 +83,11 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
         current = get_current()
-        if current is not None and joins:
+        if current is not None:
+            current = innermost()
+        if current is not None:
             outer = find(current, key, factory)
-            if outer is not None:
+            if outer is not None and (joins or outer.colour is not Colour.BLOCKING):
                 if plain and outer.owner == get_ident() and joins_plainly(spec, outer):
                     return function(*args, **kwargs)  # decide() would say JOIN
                 with Block(key, factory, spec):
@@ -127,6 +129,8 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
         current = get_current()
+        if current is not None:
+            current = innermost()
         if current is not None and joins:
             outer = find(current, key, factory)
             if outer is not None:

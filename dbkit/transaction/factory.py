@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from oslo_config import cfg
@@ -54,6 +55,8 @@ class Factory:
         self._anchor: object | None = None
         self._blocking: Engines | None = None
         self._asyncio: dict[asyncio.AbstractEventLoop, Engines] = {}
+        self.has_stale = False
+        """A reload has left connections of event loops that are to be closed."""
         self._stale: dict[asyncio.AbstractEventLoop, list[Engines]] = {}
         self.reached = False
         """A connection was made once."""
@@ -179,9 +182,6 @@ class Factory:
         :raises DBConnectionError: the database stayed out of reach.
         """
         settings = self.settings
-        if colour is Colour.ASYNCIO:
-            for engines in self._stale.pop(asyncio.get_running_loop(), ()):
-                engines.dispose()
 
         def connect() -> Any:
             try:
@@ -211,10 +211,20 @@ class Factory:
         if engines is not None:
             engines.dispose()
 
+    @staticmethod
+    def _has_same_database(old: EngineSettings, new: EngineSettings) -> bool:
+        return backend_for(new.connection.get_backend_name()).one_connection(new.connection)
+
     def dispose_asyncio(self) -> None:
         """Close the idle connections of the running event loop; call it inside SQLAlchemy's greenlet."""
+        self.dispose_stale()
         engines = self._asyncio.get(asyncio.get_running_loop())
         if engines is not None:
+            engines.dispose()
+
+    def dispose_stale(self) -> None:
+        """Close what :meth:`reload` has left of the running event loop; call it inside SQLAlchemy's greenlet."""
+        for engines in self._stale.pop(asyncio.get_running_loop(), ()):
             engines.dispose()
 
     def reload(self) -> None:
@@ -226,13 +236,15 @@ class Factory:
         :raises InvalidSetting: a value is wrong; so do the other errors of :attr:`settings`.
         """
         with self._lock:
-            if self._url is not None and self.backend.one_connection(self.settings.connection):
-                self._url = self.settings.connection  # the name that a database in memory was given
-            self._adopt(self._resolve())
+            old, new = self.settings, self._resolve()
+            if self.backend.one_connection(old.connection) and self._has_same_database(old, new):
+                new = replace(new, connection=old.connection)  # the name that a database in memory was given
+            self._adopt(new)
             blocking, self._blocking = self._blocking, None
             for loop, engines in self._asyncio.items():
                 engines.retire()
                 self._stale.setdefault(loop, []).append(engines)
+            self.has_stale = bool(self._stale)
             self._asyncio.clear()
             self.reached = False
         if blocking is not None:

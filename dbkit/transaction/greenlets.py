@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
+from dbkit.exceptions import DriverMissing
+
 T = TypeVar("T")
 
-__all__ = ["in_greenlet", "in_task", "to_the_end"]
+
+try:
+    import greenlet as _greenlet  # type: ignore[import-untyped]
+except ImportError:
+    _greenlet = None
+
+
+def asyncio_faces() -> Any:
+    """Return SQLAlchemy's asyncio package.
+
+    :raises DriverMissing: it needs greenlet, which is not installed.
+    """
+    if _greenlet is None:
+        raise DriverMissing("asyncio blocks need the package greenlet: pip install 'dbkit[asyncio]'")
+    from sqlalchemy.ext import asyncio as faces
+
+    return faces
+
+
+__all__ = ["asyncio_faces", "in_greenlet", "in_task", "to_the_end"]
 
 
 async def in_task(work: Callable[[], T]) -> T:
     """Run blocking-style code that reaches an asyncio database, in the current task."""
+    if _greenlet is None:
+        return work()  # without greenlet there is no connection that it could wait for
     return await greenlet_spawn(work)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from sqlalchemy.engine import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dbkit.exceptions import ModeConflict
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, TransactionSpec
@@ -16,6 +15,9 @@ from dbkit.transaction.decorate import Key, decorate
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.provider import argument_finder, key_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from dbkit.ambient import CURRENT
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import InvalidContext, InvalidDecoration, NoTransaction
 from dbkit.transaction.scope import Scope, nearest
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 C = TypeVar("C", bound=type)
 
@@ -49,6 +51,9 @@ def key_of(context: Any) -> Any:
         pass
     key = ContextKey()
     try:
+        attributes = getattr(context, "__dict__", None)
+        if isinstance(attributes, dict):
+            return attributes.setdefault(_ATTRIBUTE, key)  # one step: two threads may come at once
         setattr(context, _ATTRIBUTE, key)
     except (AttributeError, TypeError) as error:
         raise InvalidContext(

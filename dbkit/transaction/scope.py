@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from dbkit.ambient import Frame
@@ -18,6 +17,9 @@ from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_greenlet
 from dbkit.transaction.hooks import Hook, Hooks
 from dbkit.transaction.transaction import Transaction
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 
 class Scope(Frame):
@@ -76,11 +78,6 @@ class Scope(Frame):
         transaction = self.root.transaction or self.physical()
         return transaction.session or transaction.open_session()
 
-    def _session(self) -> Session:
-        transaction = self.physical()
-        session = transaction.session
-        return transaction.open_session() if session is None else session
-
     @property
     def connection(self) -> TrackedConnection:
         """The block's connection; raises what :attr:`session` does."""
@@ -106,12 +103,7 @@ class Scope(Frame):
         return self.connection if colour is Colour.BLOCKING else self.async_connection
 
     def _offers(self, handle: Handle, colour: Colour) -> None:
-        me = get_ident() if self.colour is Colour.BLOCKING else asyncio.current_task()
-        if self.owner != me:
-            raise TransactionOwnedElsewhere(
-                f"the {handle.value} of the open block belongs to the task or thread that entered the block, and "
-                "serves it alone; open a block of one's own here, with .independent"
-            )
+        self._check_owner(handle.value)
         if self.colour is not colour and not (self.colour is Colour.ASYNCIO and in_greenlet()):
             prefix = "async_" if self.colour is Colour.ASYNCIO else ""
             raise HandleNotRequested(
@@ -126,6 +118,14 @@ class Scope(Frame):
                     + ("use .connection" if handle is Handle.CONNECTION else "leave .connection out")
                 )
             scope = scope._joined()
+
+    def _check_owner(self, what: str) -> None:
+        me = get_ident() if self.colour is Colour.BLOCKING else asyncio.current_task()
+        if self.owner != me:
+            raise TransactionOwnedElsewhere(
+                f"the {what} of the open block belongs to the task or thread that entered the block, and serves it "
+                "alone; open a block of one's own here, with .independent"
+            )
 
     def _joined(self) -> Scope:
         """Return the block that this one has joined."""
@@ -148,6 +148,7 @@ class Scope(Frame):
         self._hooks().after_rollback(hook)
 
     def _hooks(self) -> Hooks:
+        self._check_owner("hooks")
         transaction = self.physical()
         if transaction.hooks is None:
             transaction.hooks = Hooks()
@@ -158,7 +159,7 @@ class Scope(Frame):
     def enter_joined(self, entry: Entry) -> None:
         """Open the savepoint if the block wants one; start refusing writes if it is a reader in a writer."""
         if entry is Entry.SAVEPOINT:
-            session = self._session()
+            session = self.physical().open_session()
             self._mark = self._hooks().mark()
             self._nested = session.begin_nested()
             self._nested.__enter__()
@@ -166,11 +167,16 @@ class Scope(Frame):
         elif self.spec.handle is Handle.CONNECTION:
             self._flush()  # the connection shall see what the session around it has pending
         root = self.root
-        self._reads_in_writer = self.spec.mode is not Mode.WRITER and root.spec.mode is Mode.WRITER
-        if self._reads_in_writer:
+        self._reads_in_writer = False
+        if self.spec.mode is not Mode.WRITER and root.spec.mode is Mode.WRITER:
+            try:
+                if root.transaction is not None and not root.reading:
+                    root.transaction.begin_reading()
+            except BaseException as error:
+                self._leave_savepoint(error)
+                raise
             root.reading += 1
-            if root.transaction is not None:
-                root.transaction.begin_reading()
+            self._reads_in_writer = True
 
     def leave_joined(self, error: BaseException | None) -> None:
         """Undo what the entry did; with an error, roll back to the savepoint."""

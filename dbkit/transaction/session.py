@@ -26,6 +26,8 @@ class BlockSession(Session):
 
     may_write = True
     """False while a reader block uses it."""
+    pending_before: frozenset[int] = frozenset()
+    """What was pending when the reader block began."""
 
     def __init__(self, transaction: Connected, expire_on_commit: bool = False, **kw: Any) -> None:
         # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
@@ -62,17 +64,24 @@ class BlockSession(Session):
         """Refused: the block closes its session."""
         _refuse("reset()", "let the block end, or use session.expunge_all() to forget the loaded objects")
 
+    def pending(self) -> frozenset[int]:
+        """Return which objects wait to be written, by their identity."""
+        changed = (each for each in self.dirty if self.is_modified(each))
+        return frozenset(id(each) for each in (*self.new, *self.deleted, *changed))
+
     def end_with_commit(self) -> None:
         """Flush, for the block, which then commits the connection.
 
         A Session's own commit costs as much as a statement. It is called only if it would do more than that: if someone
-        listens to it, or the objects must expire.
+        listens to it, if the objects must expire, or if it has to say that a flush had failed.
         """
         listeners = self.dispatch
-        if self.expire_on_commit or listeners.before_commit or listeners.after_commit:
+        if self.expire_on_commit or listeners.before_commit or listeners.after_commit or not self.is_active:
             super().commit()
-        else:
-            self.flush()
+            return
+        self.flush()
+        if not self._is_clean():  # a listener has added to it
+            super().commit()
 
     def end_with_rollback(self) -> None:
         """Roll back, for the block."""

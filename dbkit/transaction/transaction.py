@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from _thread import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from dbkit.backends.base import SessionFacts
 from dbkit.engines.connection import FACTS, TrackedConnection, Watch
 from dbkit.engines.gate import Gate
 from dbkit.engines.translate import without_connection
-from dbkit.exceptions import CommitUnknown, DBError, DBReadOnly, NoTransaction
+from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, TransactionDoomed
 from dbkit.spec import Colour, Mode, TransactionSpec
 from dbkit.transaction.factory import Factory
+from dbkit.transaction.greenlets import asyncio_faces
 from dbkit.transaction.hooks import Hooks
 from dbkit.transaction.session import BlockSession
 from dbkit.transaction.state import State, moved
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_async_connection", "_async_session", "_factory", "_gate", "_lane", "colour", "connection", "hooks", "owner",
+        "_async_connection", "_async_session", "_committing", "_factory", "_gate", "_lane", "colour", "connection",
+        "doom", "hooks", "owner",
         "is_over", "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
@@ -50,6 +54,9 @@ class Transaction:
         self.connection: TrackedConnection | None = None
         self.session: BlockSession | None = None
         self.hooks: Hooks | None = None
+        self.doom: DBError | None = None
+        """What the transaction was lost to before it had a connection that could know."""
+        self._committing = False
         self.reading = False
         """A reader block uses it now, and it is a writer's."""
         self._gate: Gate | None = None
@@ -69,6 +76,8 @@ class Transaction:
             return self._make_connection()
         if connection.doom is not None:
             raise connection.doomed()
+        if self.doom is not None:
+            raise self._lost(self.doom)
         return connection
 
     def open_session(self) -> BlockSession:
@@ -86,8 +95,9 @@ class Transaction:
         """Return the asyncio face of the session."""
         face = self._async_session
         if face is None:
+            faces = asyncio_faces()
             session = self.open_session()
-            face = self._async_session = AsyncSession(sync_session_class=_always(session))
+            face = self._async_session = faces.AsyncSession(sync_session_class=_always(session))
         return face
 
     def open_async_connection(self) -> AsyncConnection:
@@ -96,10 +106,12 @@ class Transaction:
         if face is None:
             connection = self.connection or self._make_connection()
             assert self._lane.async_engine is not None
-            face = self._async_connection = AsyncConnection(self._lane.async_engine, connection)
+            face = self._async_connection = asyncio_faces().AsyncConnection(self._lane.async_engine, connection)
         return face
 
     def _make_connection(self) -> TrackedConnection:
+        if self.doom is not None:
+            raise self._lost(self.doom)
         if self.state is not State.NEW:
             raise NoTransaction(
                 "the block has ended, and its session or connection with it; load what is needed later inside the "
@@ -108,6 +120,7 @@ class Transaction:
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
         connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
+        connection.may_commit = self._committing
         if self.reading:
             connection.watch |= Watch.READING
         self.state = State.ACTIVE
@@ -124,6 +137,8 @@ class Transaction:
             self._gate = gate
         factory = self._factory
         try:
+            if factory.has_stale and self.colour is Colour.ASYNCIO:
+                factory.dispose_stale()
             engine = lane.engine
             fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
         except BaseException as error:
@@ -148,6 +163,7 @@ class Transaction:
         if session is not None:
             if session.autoflush and session.may_write:
                 session.flush()
+            session.pending_before = session.pending()
             session.may_write = False
         self.reading = True
         if self.connection is not None:
@@ -156,7 +172,7 @@ class Transaction:
     def end_reading(self) -> None:
         """Allow writes again.
 
-        :raises DBReadOnly: the reader has left changed objects in the session.
+        :raises DBReadOnly: the reader has left changed objects in the session; the transaction is lost by that.
         """
         self.reading = False
         if self.connection is not None:
@@ -165,19 +181,28 @@ class Transaction:
         if session is None:
             return
         session.may_write = True
-        if session.new or session.deleted or any(session.is_modified(each) for each in session.dirty):
-            error = DBReadOnly(
+        if session.pending() - session.pending_before:
+            self.doom = DBReadOnly(
                 message="a reader block has left changed objects in the session; make the function a writer"
             )
             if self.connection is not None:
-                self.connection.condemn(error)
-            raise error
+                self.connection.condemn(self.doom)
+            raise self.doom
+
+    @staticmethod
+    def _lost(doom: DBError) -> TransactionDoomed:
+        error = TransactionDoomed(
+            message=f"the transaction was lost to an earlier {type(doom).__name__}: {doom}", transient=doom.transient
+        )
+        error.__cause__ = error.orig = doom
+        return error
 
     @property
     def ends_silently(self) -> bool:
-        """Whether nothing has to be sent at the end: no transaction was opened at the server."""
+        """Whether nothing has to be sent at the end: no transaction was opened, and nothing is pending."""
         connection = self.connection
-        return connection is None or connection.watch & (Watch.UNOPENED | Watch.AUTOCOMMIT) != 0
+        opened = connection is not None and not connection.watch & (Watch.UNOPENED | Watch.AUTOCOMMIT)
+        return not opened and (self.session is None or not self.session.pending())
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -192,15 +217,22 @@ class Transaction:
             self.rollback()
             return
         session = self.session
+        self._committing = True
+        if self.doom is not None:
+            self.rollback()
+            raise self._lost(self.doom)
         try:
             if self.connection is not None and self.connection.doom is not None:
                 raise self.connection.doomed()
             if session is not None:
+                if self.connection is not None:
+                    self.connection.may_commit = True
                 session.end_with_commit()
             if self.connection is not None:
                 self.connection.end_with_commit()
-        except BaseException as error:
-            self._discard(State.UNKNOWN if isinstance(error, CommitUnknown) else State.ROLLED_BACK)
+        except BaseException:
+            in_doubt = self.connection is not None and self.connection.in_doubt
+            self._discard(State.UNKNOWN if in_doubt else State.ROLLED_BACK)
             raise
         self._ended(State.COMMITTED)
 

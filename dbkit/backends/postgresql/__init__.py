@@ -57,6 +57,9 @@ class PostgreSQL:
     def abandon(self, connection: Any, driver: str) -> None:
         """The socket closes with the objects."""
 
+    def before_close(self, connection: Any) -> None:
+        """The server does it when the session ends."""
+
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)
 

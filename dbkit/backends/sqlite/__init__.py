@@ -58,6 +58,9 @@ class SQLite:
         if driver == "aiosqlite":
             session.stop_worker(connection)
 
+    def before_close(self, connection: Any) -> None:
+        session.before_close(connection)
+
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)
 

@@ -83,7 +83,8 @@ def engine_arguments(url: URL, driver: str, role: Role, settings: SessionSetting
 
 
 def _has_file(databases: list[tuple[int, str, str]]) -> bool:
-    return any(name == "main" and file and not file.startswith("/dbkit-") for _, name, file in databases)
+    # a name in the memdb file system is no path of a file
+    return any(name == "main" and file and os.path.exists(file) for _, name, file in databases)
 
 
 def _matches(pattern: object, item: object) -> bool | None:
@@ -173,3 +174,11 @@ def stop_worker(connection: Any) -> None:
     stop = getattr(connection.driver_connection, "stop", None)
     if stop is not None:  # aiosqlite 0.22; before, the thread is a daemon
         stop()
+
+
+def before_close(connection: Any) -> None:
+    """Roll back: while a cursor is alive, if only in a traceback, a closed connection keeps its locks."""
+    try:
+        connection.rollback()
+    except (sqlite3.Error, ValueError) as error:
+        LOG.debug("nothing was left to roll back: %s", error)

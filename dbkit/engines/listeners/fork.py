@@ -11,26 +11,28 @@ from dbkit.ambient import CURRENT
 from dbkit.engines.pool import BoundedPool
 
 
-class _Engines:
-    """The engines of this process. The handlers of a fork cannot be taken back, so there is one for all of them."""
+class _Pools:
+    """The pools of this process, also those that were replaced and still have connections in use.
+
+    The handlers of a fork cannot be taken back, so there is one for all of them.
+    """
 
     def __init__(self) -> None:
-        self._engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._pools: weakref.WeakSet[BoundedPool] = weakref.WeakSet()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._in_child)
 
-    def add(self, engine: Engine) -> None:
-        self._engines.add(engine)
+    def add(self, pool: BoundedPool) -> None:
+        self._pools.add(pool)
 
     def _in_child(self) -> None:
         CURRENT.set(None)
-        for engine in list(self._engines):
-            if isinstance(engine.pool, BoundedPool):
-                engine.pool.leave_to_parent()
-                engine.pool.capacity.reset()
+        for pool in list(self._pools):
+            pool.leave_to_parent()
+            pool.capacity.reset()
 
 
-_ENGINES = _Engines()
+_POOLS = _Pools()
 
 
 def install(engine: Engine) -> None:
@@ -38,4 +40,5 @@ def install(engine: Engine) -> None:
 
     A block that was open when the process forked stays the parent's; the child starts outside of it.
     """
-    _ENGINES.add(engine)
+    if isinstance(engine.pool, BoundedPool):
+        engine.pool.follow(_POOLS.add)

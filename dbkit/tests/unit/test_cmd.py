@@ -100,7 +100,7 @@ class TestExplain(CommandTestCase):
         self.assertEqual("postgresql", row["product"])
         self.assertEqual("DBDeadlock", row["raises"])
         self.assertEqual("yes", row["transient"])
-        self.assertEqual("rolled back", row["transaction"])
+        self.assertEqual("aborted", row["transaction"])
         self.assertEqual("errors/DBDeadlock", row["page"])
         self.assertTrue(row["means"])
         self.assertTrue(row["source"])
