@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -24,7 +25,7 @@ from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.settings import EngineSettings
 from dbkit.exceptions import NoTransaction
-from dbkit.spec import Colour, Mode, TransactionSpec
+from dbkit.spec import Colour, Handle, Mode, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.decorate import decorate
 from dbkit.transaction.factory import Factory
@@ -118,6 +119,11 @@ class Database(Databased):
     @property
     def session(self) -> Session:
         """The open block's session; raises what :attr:`current` does."""
+        scope: Scope | None = CURRENT.get()
+        if scope is not None and scope.key is self._root.factory and scope.is_open and scope.owner == get_ident():
+            transaction = scope.root.transaction
+            if transaction is not None and transaction.session is not None and scope.spec.handle is Handle.SESSION:
+                return transaction.session  # by far the commonest case, without a further call
         return self.current.session
 
     @property

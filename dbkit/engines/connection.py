@@ -23,7 +23,6 @@ from dbkit.exceptions import (
     Outcome,
     TransactionDoomed,
     TransactionManaged,
-    UsageError,
 )
 from dbkit.spec import Isolation
 
@@ -53,6 +52,7 @@ class TrackedConnection(Connection):
 
     :param checkout: takes a connection from the pool, and tells what was settled when it was opened.
     :ivar doom: the error that the transaction was lost to, or None.
+    :ivar last_error: the error that came last, whatever it did.
     :ivar used: a statement has succeeded on it.
     :ivar committing: COMMIT has been sent and not been answered.
     :ivar in_doubt: COMMIT was sent, and what came of it was not told: a lost reply, or an interrupt.
@@ -81,7 +81,7 @@ class TrackedConnection(Connection):
         self.ending = False
         self._commit_failed = False
         self._was_open = False
-        self._last_error: DBError | None = None
+        self.last_error: DBError | None = None
         self._restore: Callable[[], None] | None = None
 
     # -- statements ------------------------------------------------------------------------------------------------
@@ -131,11 +131,11 @@ class TrackedConnection(Connection):
         """Refused: the block rolls back when it ends with an error."""
         _refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
 
-    def execution_options(self, **options: Any) -> Any:
+    def execution_options(self, **opt: Any) -> Any:
         """Set options for the block's statements; the isolation level is set on the block, by ``.isolation(...)``."""
-        if "isolation_level" in options:
+        if "isolation_level" in opt:
             _refuse("execution_options(isolation_level=...)", "open the block with .isolation(...)")
-        return super().execution_options(**options)
+        return super().execution_options(**opt)
 
     def close(self) -> None:
         """Refused: the block gives its connection back."""
@@ -144,7 +144,7 @@ class TrackedConnection(Connection):
     def invalidate(self, exception: BaseException | None = None) -> None:
         """Close the DBAPI connection for good; what the transaction has done is lost."""
         if self._transaction is not None and not self.ending and self.doom is None:
-            self.condemn(self._last_error or DBError(message=_INVALIDATED, outcome=Outcome.ROLLED_BACK))
+            self.condemn(self.last_error or DBError(message=_INVALIDATED, outcome=Outcome.ROLLED_BACK))
         super().invalidate(exception)
 
     def _look_at(self, statement: Any, execution_options: Any) -> None:
@@ -153,13 +153,13 @@ class TrackedConnection(Connection):
         if self.watch & Watch.DOOMED and not ends_savepoint(statement):
             raise self.doomed()
         if self.watch & Watch.READING and is_write(statement):
-            self._last_error = DBReadOnly(
+            self.last_error = DBReadOnly(
                 message=(
                     "a reader block inside a writer's transaction tried to write; a reader reads only, whatever it "
                     "joins: write in the writer, or make the function a writer"
                 )
             )
-            raise self._last_error
+            raise self.last_error
         if self.watch & Watch.AUTOCOMMIT and needs_transaction(statement, execution_options, self._execution_options):
             self._open_transaction()
 
@@ -179,9 +179,7 @@ class TrackedConnection(Connection):
         try:
             self._dbapi_connection, facts = self._checkout()
         except DBError as error:
-            if not isinstance(error, UsageError):
-                self._last_error = error
-                self.condemn(error)
+            self.last_error = error  # nothing is lost yet, unless it was a flush that needed the connection
             raise
         self.watch &= ~Watch.UNOPENED
         if facts is not None:
@@ -231,7 +229,7 @@ class TrackedConnection(Connection):
     def failed(self, error: DBError) -> None:
         """Take note of an error of the database; the one that came first is the one that counts."""
         self.erred = True
-        self._last_error = error
+        self.last_error = error
         if self._transaction is None or self.doom is not None or self.ending:
             return
         standing = None
@@ -306,7 +304,7 @@ class TrackedConnection(Connection):
         if self.watch & Watch.AUTOCOMMIT:
             return
         if not self.ending and self.doom is None:
-            self.condemn(self._last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
+            self.condemn(self.last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
         super()._rollback_impl()
 
     def _verify(self, standing: Standing) -> None:

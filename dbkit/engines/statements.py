@@ -26,7 +26,7 @@ _ANOTHER = re.compile(r";\s*\S")
 _WANTS_TRANSACTION = re.compile(r"\s*(?:SET\s+LOCAL|DECLARE|FETCH|SAVEPOINT|LOCK)\b|set_config", re.IGNORECASE)
 _CONTROL = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*"
-    r"(COMMIT\b|ROLLBACK\b(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|BEGIN\b|START\s+TRANSACTION\b|END\b|ABORT\b|PREPARE\s+TRANSACTION\b"
+    r"(COMMIT\b|ROLLBACK\b(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|BEGIN\b|START\s+TRANSACTION\b|END\b|ABORT\b|PREPARE\s+TRANSACTION\b|LOCK\s+TABLES\b|UNLOCK\s+TABLES\b|XA\b"
     r"|SET\s+(?:SESSION\s+|@@(?:SESSION\.)?)?AUTOCOMMIT\b"
     r"|PRAGMA\s+(?:\w+\s*\.\s*)?QUERY_ONLY\s*[=(]|SET\s+(?:SESSION\s+(?:CHARACTERISTICS\s+AS\s+)?|GLOBAL\s+|LOCAL\s+)?TRANSACTION\b"
     r"|SET\s+(?:SESSION\s+|LOCAL\s+|GLOBAL\s+|@@(?:SESSION\.)?)?(?:DEFAULT_)?(?:TRANSACTION|TX)_READ_ONLY\b)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from _thread import get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from dbkit.ambient import CURRENT
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import InvalidContext, InvalidDecoration, NoTransaction
+from dbkit.spec import Handle
 from dbkit.transaction.scope import Scope, nearest
 
 if TYPE_CHECKING:
@@ -125,7 +127,11 @@ def _session(context: Any) -> Session:
     scope: Scope | None = CURRENT.get()
     try:
         if scope is not None and scope.key is context._dbkit_key and scope.is_open:
-            return scope.session  # by far the commonest case, without a further call
+            transaction = scope.root.transaction
+            if transaction is None or transaction.session is None or scope.owner != get_ident():
+                return scope.session
+            if scope.spec.handle is Handle.SESSION:
+                return transaction.session  # by far the commonest case, without a further call
     except AttributeError:
         if hasattr(context, _ATTRIBUTE):
             raise

@@ -73,14 +73,14 @@ class BlockSession(Session):
         """Flush, for the block, which then commits the connection.
 
         A Session's own commit costs as much as a statement. It is called only if it would do more than that: if someone
-        listens to it, if the objects must expire, or if it has to say that a flush had failed.
+        listens to it, or if the objects must expire.
         """
         listeners = self.dispatch
-        if self.expire_on_commit or listeners.before_commit or listeners.after_commit or not self.is_active:
+        if self.expire_on_commit or listeners.before_commit or listeners.after_commit:
             super().commit()
             return
         self.flush()
-        if not self._is_clean():  # a listener has added to it
+        if self._new or self._deleted or self.identity_map._modified:  # a listener has added to it
             super().commit()
 
     def end_with_rollback(self) -> None:

@@ -227,9 +227,15 @@ class Transaction:
             if session is not None:
                 if self.connection is not None:
                     self.connection.may_commit = True
+                if (self.connection is None or not self.connection.used) and not session.is_active:
+                    raise PendingRollbackError(_FLUSH_FAILED)
                 session.end_with_commit()
             if self.connection is not None:
                 self.connection.end_with_commit()
+        except PendingRollbackError as error:
+            self._discard(State.ROLLED_BACK)
+            cause = None if self.connection is None else self.connection.last_error
+            raise self._lost(cause or DBError(message=_FLUSH_FAILED)) from (cause or error)
         except BaseException:
             in_doubt = self.connection is not None and self.connection.in_doubt
             self._discard(State.UNKNOWN if in_doubt else State.ROLLED_BACK)
@@ -279,6 +285,9 @@ class Transaction:
                 self._gate = None
                 gate.release(self.owner)
             self.state = State.CLOSED  # legal from each state that a transaction ends in
+
+
+_FLUSH_FAILED = "a flush failed and its error was caught; what it was to write is forgotten"
 
 
 def _always(session: BlockSession) -> Any:

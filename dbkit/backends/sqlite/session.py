@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.sqlite.closing import ClosingConnection
 from dbkit.backends.sqlite.drivers import URI_ARGUMENTS
 from dbkit.exceptions import InvalidURL
 
@@ -73,13 +74,14 @@ def gate(url: URL) -> tuple[str, frozenset[Role]]:
 
 def engine_arguments(url: URL, driver: str, role: Role, settings: SessionSettings) -> dict[str, Any]:
     """Return how the sqlite3 module must connect: no BEGIN of its own, and free of its thread."""
-    return {
-        "connect_args": {
-            "isolation_level": None,
-            "timeout": settings.sqlite_busy_timeout,
-            "check_same_thread": False,
-        }
+    arguments: dict[str, Any] = {
+        "isolation_level": None,
+        "timeout": settings.sqlite_busy_timeout,
+        "check_same_thread": False,
     }
+    if driver == "aiosqlite":
+        arguments["factory"] = ClosingConnection
+    return {"connect_args": arguments}
 
 
 def _has_file(databases: list[tuple[int, str, str]]) -> bool:
