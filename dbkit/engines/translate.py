@@ -12,6 +12,7 @@ from dbkit.backends.base import Backend
 from dbkit.backends.build import build_error
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.pool import BoundedPool
+from dbkit.engines.url_mask import mask
 from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, DBLockTimeout, Outcome
 
 
@@ -69,7 +70,11 @@ def without_connection(backend: Backend, engine: Engine, error: BaseException) -
     is_databases = isinstance(error, (engine.dialect.loaded_dbapi.Error, OSError, TimeoutError)) or any(
         cls.__module__.partition(".")[0] == module for cls in type(error).__mro__
     )
-    return build_error(backend.rules, error, in_transaction=False) if is_databases else None
+    if not is_databases:
+        return None
+    typed = build_error(backend.rules, error, in_transaction=False)
+    typed.args = (f"{typed}; the URL is {mask(engine.url)}",)
+    return typed
 
 
 def _commit_unknown(error: DBError) -> CommitUnknown:
