@@ -71,7 +71,7 @@ class SessionSettings:
 class SessionFacts:
     """What was learned and settled when a connection was opened.
 
-    :param autocommits: each statement is a transaction of its own until :class:`Standing` says otherwise.
+    :param autocommits: each statement is a transaction of its own, until the block needs one.
     :param lock_timeout_rolls_back: a lock timeout discards the whole transaction, not the statement alone.
     :param warning: what the operator should know of the server's configuration.
     """

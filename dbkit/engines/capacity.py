@@ -99,7 +99,7 @@ class Capacity:
             raise self._exhausted()
 
     def release(self, pool: Member) -> None:
-        """Give the right back; whoever waits for this role gets it at once."""
+        """Give the right back; it goes to whoever waits for this role, unless another was passed too often."""
         if self.limit < 0:
             return
         with self._line.lock:
