@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Any, BinaryIO
 
 import subunit
 import testtools
 
 PASSED = {"success", "xfail"}
+_TOLD = 4000
 FAILED = {"fail", "uxsuccess", "inprogress", "unknown"}  # inprogress: the worker died in it
 
 
@@ -41,15 +43,25 @@ def streams(paths: list[str]) -> Iterator[BinaryIO]:
             yield stream
 
 
+def _told(test: dict[str, Any]) -> Iterator[str]:
+    """Yield the ends of what a test has attached to its failure: the traceback's last lines say what it was."""
+    for name, content in sorted(test["details"].items()):
+        if content.content_type.type == "text":
+            text = content.as_text().strip()
+            if text:
+                yield f"{name}: {text[-_TOLD:]}"
+
+
 def main(paths: list[str]) -> int:
     """Print the summary and return 1 if a test failed or none was run."""
-    passed, failed, skipped = 0, [], Counter[str]()
+    passed, skipped = 0, Counter[str]()
+    failed: dict[str, str] = {}
     for stream in streams(paths):
         for test in results(stream):
             if test["status"] in PASSED:
                 passed += 1
             elif test["status"] in FAILED:
-                failed.append(test["id"])
+                failed[test["id"]] = "\n".join(_told(test))
             elif test["status"] == "skip":
                 reason = test["details"].get("reason")
                 skipped[reason.as_text().strip() if reason else "no reason given"] += 1
@@ -59,8 +71,9 @@ def main(paths: list[str]) -> int:
             print(f"{count:6}  {reason}")
     if failed:
         print("\nFailed:")
-        for name in sorted(failed):
+        for name, told in sorted(failed.items()):
             print(f"        {name}")
+            print(indent(told, " " * 12))
     print(f"\n{passed} passed, {len(failed)} failed, {skipped.total()} skipped")
     return 1 if failed or not passed else 0
 
