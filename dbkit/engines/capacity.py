@@ -40,7 +40,7 @@ class Capacity:
 
     A token is taken before a connection and given back with it. Waiting callers are served in order, each role from its
     own connections. At the limit a connection changes its role, which means closing it and opening another, only when
-    the other role has none, or has been kept waiting for long.
+    the other role has none, or has been kept waiting for long: while a token is free, the first in line looks.
 
     :param size: connections that are kept open when idle, those that were used last; 0 keeps all.
     :param overflow: connections beyond ``size`` under load; -1 sets no limit.
@@ -89,6 +89,7 @@ class Capacity:
                     return
             loop = asyncio.get_running_loop() if self._in_tasks else None
             place = Place(pool, get_ident(), loop)
+            place.looks = self._free > 0 and not self._line.places
             self._line.places.append(place)
         pass_on = partial(self.release, pool)
         if self._in_tasks:
@@ -109,15 +110,13 @@ class Capacity:
             else:
                 self._unused = 0
 
-    def _take_idle(self, place: Place) -> bool:
-        """Let a caller that has waited for a while have a connection of another role that lies idle."""
+    def _take_idle(self, place: Place) -> None:
+        """Let the first in line, and those behind it, have connections of another role that have lain idle for long."""
         with self._line.lock:
             if place.granted:
-                return True
-            if self._free <= 0 or self._line.places[0] is not place:
-                return False
-            self._grant(place)
-            return place.granted
+                return
+            while self._free > 0 and self._line.places:
+                self._grant(self._line.places[0])
 
     def _may_pass(self, pool: Member) -> bool:
         return all(place.tag is not pool for place in self._line.places)
@@ -138,9 +137,11 @@ class Capacity:
         if self._unused >= _PATIENCE or self.held < self.limit or first.tag.held == 0:
             self._unused = 0
             self._grant(first)
+        else:
+            first.start_looking()
 
     def _grant(self, place: Place) -> None:
-        self._line.places.remove(place)
+        self._line.remove(place)
         if place.grant():
             self._free -= 1
 

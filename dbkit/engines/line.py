@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dbkit.clock import SYSTEM_CLOCK, Clock
+
 
 class Place:
     """A place in a line, of a thread or, where there is a loop, of a task.
@@ -16,108 +18,132 @@ class Place:
     :ivar thread: the ident of the waiting thread, or of the one that runs the task.
     :ivar granted: the turn has come.
     :ivar passed: how often another was served first.
+    :ivar looks: who waits looks from time to time, instead of waiting for the turn alone.
     """
 
-    __slots__ = ("_turn", "granted", "loop", "passed", "tag", "thread")
+    __slots__ = ("_bell", "granted", "looks", "loop", "passed", "tag", "thread")
 
     def __init__(self, tag: Any, thread: int, loop: asyncio.AbstractEventLoop | None) -> None:
         self.tag = tag
         self.thread = thread
         self.granted = False
         self.passed = 0
+        self.looks = False
         self.loop = loop
-        self._turn: Any = threading.Event() if loop is None else loop.create_future()
+        self._bell: Any = threading.Event() if loop is None else loop.create_future()
 
     def grant(self) -> bool:
         """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
+        self.granted = True  # before the bell: who is woken looks at it
+        if not self._ring():
+            self.granted = False
+        return self.granted
+
+    def start_looking(self) -> None:
+        """Let whoever waits look from time to time."""
+        if not self.looks:
+            self.looks = True
+            self._ring()
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until the bell rings or the time is up."""
+        self._bell.wait(timeout_s)
+        self._bell.clear()
+
+    async def wait_in_task(self, timeout_s: float) -> None:
+        """Suspend the task until the bell rings or the time is up."""
+        assert self.loop is not None
+        await asyncio.wait([self._bell], timeout=timeout_s)
+        if self._bell.done():
+            self._bell = self.loop.create_future()
+
+    def _ring(self) -> bool:
         if self.loop is None:
-            self._turn.set()
-        else:
-            try:
-                self.loop.call_soon_threadsafe(_wake, self._turn)
-            except RuntimeError:
-                return False
-        self.granted = True
+            self._bell.set()
+            return True
+        try:
+            self.loop.call_soon_threadsafe(self._ring_in_loop)
+        except RuntimeError:
+            return False
         return True
 
-    def wait(self, timeout_s: float) -> bool:
-        """Block until the turn comes or the time is up; return whether it came."""
-        came: bool = self._turn.wait(timeout_s)
-        return came
-
-    async def wait_in_task(self, timeout_s: float) -> bool:
-        """Suspend the task until the turn comes or the time is up; return whether it came."""
-        done, _ = await asyncio.wait([self._turn], timeout=timeout_s)
-        return bool(done)
+    def _ring_in_loop(self) -> None:
+        if not self._bell.done():
+            self._bell.set_result(None)
 
 
-def _wake(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_result(None)
-
-
-Look = Callable[[Place], bool]
+Look = Callable[[Place], object]
 
 _LOOK_AFTER_S = 0.02
 
 
-def _never(place: Place) -> bool:
-    return False
-
-
-def _slices(timeout_s: float, look: Look) -> Iterator[float]:
-    """Yield the seconds to wait at a time; all at once if there is nothing to look at in between."""
-    if look is _never:
-        yield timeout_s
-        return
-    left = timeout_s
-    while left > 0:
-        yield min(_LOOK_AFTER_S, left)
-        left -= _LOOK_AFTER_S
+def _never(place: Place) -> None:
+    pass
 
 
 class Line:
-    """The places of those who wait for one thing. Its lock guards the thing's own state too."""
+    """The places of those who wait for one thing. Its lock guards the thing's own state too.
 
-    def __init__(self) -> None:
+    The first in line can be told to look for itself from time to time; when it leaves, the next one goes on with it.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self.lock = threading.Lock()
         self.places: deque[Place] = deque()
+        self._now = clock.now
 
     def wait(self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never) -> bool:
         """Wait in a thread for one's turn; return whether it came in time.
 
         :param pass_on: gives the turn to the next one, when it came while an interrupt ended the wait.
-        :param look: called from time to time; True ends the wait with success, the place being out of the line.
+        :param look: called from time to time at a place that looks; it grants the place if it can.
         """
         try:
-            for slice_s in _slices(timeout_s, look):
-                if place.wait(slice_s) or look(place):
-                    return True
+            for wait_s in self._waits(place, timeout_s, look):
+                place.wait(wait_s)
         except BaseException:
             if self._leave(place):
                 pass_on()
             raise
-        return look(place) or self._leave(place)
+        return self._leave(place)
 
     async def wait_in_task(
         self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never
     ) -> bool:
         """Wait in a task; the same as :meth:`wait`."""
         try:
-            for slice_s in _slices(timeout_s, look):
-                if await place.wait_in_task(slice_s) or look(place):
-                    return True
+            for wait_s in self._waits(place, timeout_s, look):
+                await place.wait_in_task(wait_s)
         except BaseException:
             if self._leave(place):
                 pass_on()
             raise
-        return look(place) or self._leave(place)
+        return self._leave(place)
+
+    def _waits(self, place: Place, timeout_s: float, look: Look) -> Iterator[float]:
+        """Yield how long to wait at a time, until the turn has come or the time is up."""
+        end = self._now() + timeout_s
+        left = timeout_s
+        while True:
+            looks = place.looks
+            yield min(left, _LOOK_AFTER_S) if looks else left
+            if looks and not place.granted:
+                look(place)
+            left = end - self._now()
+            if place.granted or left <= 0:
+                return
+
+    def remove(self, place: Place) -> None:
+        """Take a place out of the line; with the lock."""
+        self.places.remove(place)
+        if place.looks and self.places:
+            self.places[0].start_looking()
 
     def _leave(self, place: Place) -> bool:
         """Give the place up; return whether its turn had come in the meantime."""
         with self.lock:
             if not place.granted and place in self.places:
-                self.places.remove(place)
+                self.remove(place)
             return place.granted
 
     def reset(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 
+import fixtures
 import testtools
 from sqlalchemy import create_engine
 
@@ -58,6 +60,7 @@ class Home:
 class PoolTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
         self.home = Home()
         self.clock = SteeredClock()
         self.capacity = Capacity(2, 1, 0.0)
@@ -226,6 +229,7 @@ class TestFaults(PoolTest):
         self.home.close_raises = KeyboardInterrupt()
         self.assertRaises(KeyboardInterrupt, self.give_back, taken.pop())
         self.home.close_raises = None
+        self.assertIn("Exception closing connection", self.log.output)
         self.give_back(*self.take(pool, 3))
 
     def test_an_interrupted_close_of_an_evicted_one_costs_no_place(self):
@@ -235,6 +239,7 @@ class TestFaults(PoolTest):
         self.home.close_raises = KeyboardInterrupt()
         self.assertRaises(KeyboardInterrupt, writers.connect)
         self.home.close_raises = None
+        self.assertIn("Exception closing connection", self.log.output)
         self.give_back(*taken, *self.take(writers, 2))
         writers.dispose()
         readers.dispose()

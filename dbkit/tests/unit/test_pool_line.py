@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from threading import get_ident
 
 import testtools
 from sqlalchemy.util import greenlet_spawn
 
 from dbkit.engines.capacity import Capacity
+from dbkit.engines.line import Line, Place
 from dbkit.exceptions import PoolTimeout
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import Worker, at_once, interrupt
+from dbkit.tests.steering import Worker, at_once, interrupt, until
 
 _WAIT_S = 20.0
 
@@ -162,6 +165,138 @@ class TestRoles(testtools.TestCase):
 
         self.assertLess(sum(at_once(8, work)), 400)
         self.assertLessEqual(self.capacity.held, 2)
+
+    def test_what_comes_back_to_a_role_that_nobody_asks_for_serves_who_waits(self):
+        self.readers.take()
+        self.writers.take()
+        worker = Worker(self.readers.take)
+        wait_until(lambda: self.capacity.waiting == 1, _WAIT_S, "the second reader in the line")
+        self.writers.give_back()
+        self.assertTrue(worker.outcome())
+        self.assertEqual((2, 0), (self.readers.held, self.writers.held))
+
+    def test_all_who_wait_share_what_lies_idle(self):
+        self.capacity = Capacity(6, 0, _WAIT_S)
+        self.readers, self.writers = Role(self.capacity), Role(self.capacity)
+        for _ in range(5):
+            self.writers.take()
+        self.readers.take()
+        for _ in range(5):
+            self.writers.give_back()
+        self.assertEqual([True] * 5, at_once(5, lambda number: self.readers.take()))
+        self.assertEqual((6, 0), (self.readers.held, self.writers.held))
+
+
+class Hurrying:
+    """A clock on which a second passes whenever somebody looks at it."""
+
+    def __init__(self):
+        self.now = itertools.count().__next__
+
+
+class TestLooking(testtools.TestCase):
+    """Only the first in line looks by itself whether it can go in; the others sleep until they are called."""
+
+    def setUp(self):
+        super().setUp()
+        self.line = Line()
+        self.looked = []
+        self.serving = False
+
+    def look(self, place):
+        self.looked.append(place.tag)
+        if self.serving:
+            with self.line.lock:
+                self.line.remove(place)
+                place.grant()
+
+    def place(self, name, loop=None):
+        place = Place(name, get_ident(), loop)
+        self.line.places.append(place)
+        return place
+
+    def wait(self, place, timeout_s=_WAIT_S):
+        return self.line.wait(place, timeout_s, self.fail, self.look)
+
+    async def wait_in_task(self, place, timeout_s=_WAIT_S):
+        return await self.line.wait_in_task(place, timeout_s, self.fail, self.look)
+
+    def looks(self, name, count=1):
+        wait_until(lambda: self.looked.count(name) >= count, _WAIT_S, f"a look of {name}")
+
+    def test_who_stands_behind_the_first_does_not_look(self):
+        first, second = self.place("first"), self.place("second")
+        first.looks = True
+        workers = [Worker(self.wait, each) for each in (first, second)]
+        self.looks("first", 3)
+        self.assertEqual({"first"}, set(self.looked))
+        self.serving = True
+        self.assertEqual([True, True], [worker.outcome() for worker in workers])
+        self.assertEqual("second", self.looked[-1])
+
+    def test_the_next_one_goes_on_when_the_first_gives_up(self):
+        first, second = self.place("first"), self.place("second")
+        first.looks = True
+        worker = Worker(self.wait, second)
+        self.assertFalse(self.wait(first, 0.0))
+        self.looks("second")
+        self.serving = True
+        self.assertTrue(worker.outcome())
+
+    def test_nobody_looks_as_long_as_nobody_is_told_to(self):
+        worker = Worker(self.wait, self.place("first"), 0.1)
+        self.assertFalse(worker.outcome())
+        self.assertEqual([], self.looked)
+
+    def test_the_clock_counts_the_time_however_long_a_look_takes(self):
+        self.line = Line(Hurrying())
+        place = self.place("first")
+        place.looks = True
+        self.assertFalse(self.wait(place, 5))
+        self.assertEqual(["first"] * 5, self.looked)
+
+    def test_who_has_no_time_looks_once(self):
+        for serving in (False, True):
+            self.serving = serving
+            place = self.place(serving)
+            place.looks = True
+            self.assertEqual(serving, self.wait(place, 0.0))
+        self.assertEqual([False, True], self.looked)
+
+    def test_being_told_to_look_does_not_lengthen_the_wait(self):
+        self.line = Line(Hurrying())
+        place = self.place("first")
+        place.start_looking()
+        self.assertFalse(self.wait(place, 3))
+        self.assertLessEqual(len(self.looked), 3)
+
+    def test_tasks_do_the_same(self):
+        async def body():
+            loop = asyncio.get_running_loop()
+            first, second, third = (self.place(name, loop) for name in ("first", "second", "third"))
+            first.looks = True
+            given_up = asyncio.create_task(self.wait_in_task(first, 0.0))
+            others = [asyncio.create_task(self.wait_in_task(each)) for each in (second, third)]
+            self.assertFalse(await given_up)
+            async with asyncio.timeout(_WAIT_S):
+                await until(lambda: self.looked.count("second") >= 2)
+                self.assertEqual({"first", "second"}, set(self.looked))
+                self.serving = True
+                self.assertEqual([True, True], await asyncio.gather(*others))
+            self.assertEqual("third", self.looked[-1])
+
+        asyncio.run(body())
+
+    def test_the_clock_counts_for_tasks_too(self):
+        self.line = Line(Hurrying())
+
+        async def body():
+            place = self.place("first", asyncio.get_running_loop())
+            place.looks = True
+            return await self.wait_in_task(place, 5)
+
+        self.assertFalse(asyncio.run(body()))
+        self.assertEqual(["first"] * 5, self.looked)
 
 
 class TestTasks(testtools.TestCase):
