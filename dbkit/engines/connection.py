@@ -8,6 +8,7 @@ SQLAlchemy has no public place for this, so six of its internal methods are over
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,15 +16,9 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
+from dbkit.engines.refusals import refuse_another, refuse_ended
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
-from dbkit.exceptions import (
-    DBError,
-    DBReadOnly,
-    NoTransaction,
-    Outcome,
-    TransactionDoomed,
-    TransactionManaged,
-)
+from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionDoomed, TransactionManaged
 from dbkit.spec import Isolation
 
 FACTS = "dbkit.facts"
@@ -125,27 +120,32 @@ class TrackedConnection(Connection):
 
     def commit(self) -> None:
         """Refused: the block commits when it ends without an error."""
-        _refuse("commit()", "let the block end; what must be stored by itself belongs into an .independent block")
+        self._refuse("commit()", _COMMIT_INSTEAD)
 
     def rollback(self) -> None:
         """Refused: the block rolls back when it ends with an error."""
-        _refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
+        self._refuse("rollback()", "raise an error; what may fail by itself belongs into a .savepoint block")
 
     def execution_options(self, **opt: Any) -> Any:
         """Set options for the block's statements; the isolation level is set on the block, by ``.isolation(...)``."""
         if "isolation_level" in opt:
-            _refuse("execution_options(isolation_level=...)", "open the block with .isolation(...)")
+            self._refuse("execution_options(isolation_level=...)", "open the block with .isolation(...)")
         return super().execution_options(**opt)
 
     def close(self) -> None:
         """Refused: the block gives its connection back."""
-        _refuse("close()", "let the block end")
+        self._refuse("close()", "let the block end")
 
     def invalidate(self, exception: BaseException | None = None) -> None:
         """Close the DBAPI connection for good; what the transaction has done is lost."""
         if self._transaction is not None and not self.ending and self.doom is None:
             self.condemn(self.last_error or DBError(message=_INVALIDATED, outcome=Outcome.ROLLED_BACK))
         super().invalidate(exception)
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        if self._checkout is refuse_ended:
+            refuse_ended()
+        raise TransactionManaged(f"connection.{what} inside a block, whose transaction is the block's own; {instead}")
 
     def _look_at(self, statement: Any, execution_options: Any) -> None:
         if self.watch & Watch.UNOPENED:
@@ -176,11 +176,15 @@ class TrackedConnection(Connection):
         return self.connection.dbapi_connection
 
     def _open(self) -> None:
+        checkout, self._checkout = self._checkout, refuse_another
         try:
-            self._dbapi_connection, facts = self._checkout()
+            self._dbapi_connection, facts = checkout()
         except DBError as error:
             self.last_error = error  # nothing is lost yet, unless it was a flush that needed the connection
             raise
+        finally:
+            if self._checkout is refuse_another:  # and not refuse_ended
+                self._checkout = checkout
         self.watch &= ~Watch.UNOPENED
         if facts is not None:
             self.facts = facts
@@ -283,7 +287,7 @@ class TrackedConnection(Connection):
         if self.doom is not None:
             raise self.doomed()
         if not self.may_commit:
-            _refuse("commit()", "let the block end; what must be stored by itself belongs into an .independent block")
+            self._refuse("commit()", _COMMIT_INSTEAD)
         if self.erred:
             self._verify(self.backend.ask_standing(self.driver_level, self.dialect.driver))
         elif self.used:
@@ -304,7 +308,7 @@ class TrackedConnection(Connection):
         if self.watch & Watch.AUTOCOMMIT:
             return
         if not self.ending and self.doom is None:
-            self.condemn(self.last_error or DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK))
+            self.condemn(self.last_error or _rolled_back_because_of(sys.exception()))
         super()._rollback_impl()
 
     def _verify(self, standing: Standing) -> None:
@@ -342,7 +346,7 @@ class TrackedConnection(Connection):
 
     def give_back(self) -> None:
         """Return the DBAPI connection to its pool, for the block, whose transaction has ended."""
-        self._checkout = _ended
+        self._checkout = refuse_ended
         self.watch |= Watch.UNOPENED
         fairy = self._dbapi_connection
         if fairy is None:
@@ -363,15 +367,10 @@ class TrackedConnection(Connection):
                     fairy._close_special(transaction_reset=True)
 
 
-def _refuse(what: str, instead: str) -> NoReturn:
-    raise TransactionManaged(f"connection.{what} inside a block, whose transaction is the block's own; {instead}")
-
-
-def _ended() -> NoReturn:
-    raise NoTransaction(
-        "the block has ended, and its session or connection with it; load what is needed later inside the block, or "
-        "open another one"
-    )
+def _rolled_back_because_of(reason: BaseException | None) -> DBError:
+    error = DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK)
+    error.__cause__ = reason
+    return error
 
 
 class _NotTaken:
@@ -380,6 +379,7 @@ class _NotTaken:
 
 _NOT_TAKEN = _NotTaken()
 
+_COMMIT_INSTEAD = "let the block end; what must be stored by itself belongs into an .independent block"
 _INVALIDATED = "the connection was invalidated by the code inside the block"
 _ROLLED_BACK = "the transaction was rolled back by the code inside the block"
 

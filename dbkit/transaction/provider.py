@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from _thread import get_ident
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=type)
 
 _ATTRIBUTE = "_dbkit_key"
+_SLOTS = threading.Lock()
 
 
 class ContextKey:
@@ -56,14 +58,16 @@ def key_of(context: Any) -> Any:
         attributes = getattr(context, "__dict__", None)
         if isinstance(attributes, dict):
             return attributes.setdefault(_ATTRIBUTE, key)  # one step: two threads may come at once
-        setattr(context, _ATTRIBUTE, key)
+        with _SLOTS:  # a slot cannot be tested and set in one step
+            if not hasattr(context, _ATTRIBUTE):
+                setattr(context, _ATTRIBUTE, key)
+            return getattr(context, _ATTRIBUTE)
     except (AttributeError, TypeError) as error:
         raise InvalidContext(
             f"an object of class {type(context).__name__} takes no attributes, so it can't carry a transaction; pass "
             "an instance of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, "
             "which needs no context object"
         ) from error
-    return key
 
 
 def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
@@ -165,6 +169,29 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
     "async_connection": _async_connection,
     "transaction_ctx": _transaction_ctx,
 }
+
+
+def hint_at_provider(error: AttributeError, key: Any) -> None:
+    """Add to an error that left a block what its context object's class lacks, if that is what it is about.
+
+    :param key: the key of the block's context object.
+    """
+    context = error.obj
+    if error.name in _PROPERTIES and not hasattr(type(context), error.name) and _carries(context, key):
+        note = (
+            f"dbkit: {type(context).__qualname__} objects have no {error.name!r} because the class is not decorated; "
+            "write @enginefacade.transaction_context_provider above it"
+        )
+        if note not in getattr(error, "__notes__", ()):  # it leaves the blocks around this one too
+            error.add_note(note)
+
+
+def _carries(context: Any, key: Any) -> bool:
+    try:
+        carried = object.__getattribute__(context, _ATTRIBUTE)  # runs no code of the object's: an error is on its way
+    except AttributeError:
+        return False
+    return carried is key
 
 
 def transaction_context_provider(cls: C) -> C:

@@ -120,7 +120,10 @@ class Scope(Frame):
             scope = scope._joined()
 
     def _check_owner(self, what: str) -> None:
-        me = get_ident() if self.colour is Colour.BLOCKING else asyncio.current_task()
+        try:
+            me = get_ident() if self.colour is Colour.BLOCKING else asyncio.current_task()
+        except RuntimeError:
+            me = None  # a thread in which no event loop runs
         if self.owner != me:
             raise TransactionOwnedElsewhere(
                 f"the {what} of the open block belongs to the task or thread that entered the block, and serves it "

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.refusals import refuse_ended
 from dbkit.exceptions import DBReadOnly, TransactionManaged
 
 
@@ -88,8 +89,26 @@ class BlockSession(Session):
         super().rollback()
 
     def let_go(self) -> None:
-        """Detach the objects and release what the session holds, for the block."""
+        """Detach the objects and release what the session holds, for the block; it serves nothing any more."""
+        # a change of class, so that no method has to ask whether the block is open
+        self.__class__ = EndedSession
         super().close()
+
+
+class EndedSession(BlockSession):
+    """The session of a block that has ended: what it was given now would be stored by nobody.
+
+    What needs a connection is refused where the connection is found; this refuses the rest.
+    """
+
+
+def _refuse_ended(session: EndedSession, *args: Any, **kw: Any) -> NoReturn:
+    """Refused: the block has ended."""
+    refuse_ended()
+
+
+for _name in ("add", "add_all", "begin", "begin_nested", "close", "commit", "delete", "merge", "reset", "rollback"):
+    setattr(EndedSession, _name, _refuse_ended)
 
 
 def _refuse(what: str, instead: str) -> NoReturn:

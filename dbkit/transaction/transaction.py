@@ -11,8 +11,9 @@ from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 from dbkit.backends.base import SessionFacts
 from dbkit.engines.connection import FACTS, TrackedConnection, Watch
 from dbkit.engines.gate import Gate
+from dbkit.engines.refusals import refuse_ended
 from dbkit.engines.translate import without_connection
-from dbkit.exceptions import DBError, DBReadOnly, NoTransaction, TransactionDoomed
+from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
 from dbkit.spec import Colour, Mode, TransactionSpec
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import asyncio_faces
@@ -113,10 +114,7 @@ class Transaction:
         if self.doom is not None:
             raise self._lost(self.doom)
         if self.state is not State.NEW:
-            raise NoTransaction(
-                "the block has ended, and its session or connection with it; load what is needed later inside the "
-                "block, or open another one"
-            )
+            refuse_ended()
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
         connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
@@ -141,6 +139,9 @@ class Transaction:
                 factory.dispose_stale()
             engine = lane.engine
             fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
+            if self.is_over:  # a task wanted it that nobody has waited for
+                fairy.close()
+                refuse_ended()
         except BaseException as error:
             self._leave_gate()
             typed = without_connection(lane.backend, lane.engine, error)
@@ -234,8 +235,8 @@ class Transaction:
                 self.connection.end_with_commit()
         except PendingRollbackError as error:
             self._discard(State.ROLLED_BACK)
-            cause = None if self.connection is None else self.connection.last_error
-            raise self._lost(cause or DBError(message=_FLUSH_FAILED)) from (cause or error)
+            lost = self._lost_in_a_flush(error)
+            raise lost from lost.__cause__
         except BaseException:
             in_doubt = self.connection is not None and self.connection.in_doubt
             self._discard(State.UNKNOWN if in_doubt else State.ROLLED_BACK)
@@ -249,9 +250,21 @@ class Transaction:
         :raises TransactionDoomed: that is SQLAlchemy's, about a Session that was rolled back before, and says nothing
             of the error that did it.
         """
+        pending = error if isinstance(error, PendingRollbackError) else None
+        is_ours = pending is not None and self.session is not None and not self.session.is_active
         self._discard(State.ROLLED_BACK)
-        if isinstance(error, PendingRollbackError) and self.connection is not None and self.connection.doom is not None:
-            raise self.connection.doomed()
+        if pending is not None:
+            if self.connection is not None and self.connection.doom is not None:
+                raise self.connection.doomed()
+            if is_ours:
+                raise self._lost_in_a_flush(pending)
+
+    def _lost_in_a_flush(self, pending: PendingRollbackError) -> TransactionDoomed:
+        cause = None if self.connection is None else self.connection.last_error
+        if cause is None:
+            cause = DBError(pending, message=_FLUSH_FAILED)
+            cause.__cause__ = pending
+        return self._lost(cause)
 
     def _discard(self, state: State) -> None:
         connection = self.connection
@@ -277,14 +290,16 @@ class Transaction:
         try:
             if self.session is not None:
                 self.session.let_go()
-            if self.connection is not None:
-                self.connection.give_back()
         finally:
-            gate = self._gate
-            if gate is not None:
-                self._gate = None
-                gate.release(self.owner)
-            self.state = State.CLOSED  # legal from each state that a transaction ends in
+            try:
+                if self.connection is not None:
+                    self.connection.give_back()
+            finally:
+                gate = self._gate
+                if gate is not None:
+                    self._gate = None
+                    gate.release(self.owner)
+                self.state = State.CLOSED  # legal from each state that a transaction ends in
 
 
 _FLUSH_FAILED = "a flush failed and its error was caught; what it was to write is forgotten"

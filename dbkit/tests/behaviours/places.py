@@ -75,6 +75,7 @@ class Place:
         if self.product is Product.SQLITE_MEMORY:
             keeper = engine.raw_connection()  # without any connection, a database in memory is gone
             atexit.register(keeper.close)
+        atexit.register(engine.dispose)
         return engine
 
     @property

@@ -15,7 +15,7 @@ import testtools
 from sqlalchemy import create_engine, text
 
 import dbkit
-from dbkit.exceptions import DBError, NoTransaction
+from dbkit.exceptions import DBError, NoTransaction, TransactionOwnedElsewhere
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS
@@ -166,6 +166,37 @@ class TestForkInsideABlock(Behaviour):
         self.assertEqual([1], self.stored())
         self.assertEqual("TransactionOwnedElsewhere", name)
         self.assertIn("process", said)
+
+    async def test_dispose_and_reload_leave_the_connection_in_use_to_the_parent_too(self):
+        for replace in (self.made.dispose, self.made.reload):
+            self.place.empty()
+            with self.made.writer() as session:
+                session.execute(text("INSERT INTO items (id, amount) VALUES (1, 0)"))
+                replace()
+
+                def work(session=session):
+                    try:
+                        session.execute(text("INSERT INTO items (id, amount) VALUES (2, 0)"))
+                    except TransactionOwnedElsewhere:
+                        with self.made.writer() as mine:
+                            mine.execute(text("INSERT INTO items (id, amount) VALUES (3, 0)"))
+                        self.made.dispose()
+                        return "refused"
+
+                self.assertEqual("refused", Child(work).report())
+                self.assertEqual(1, session.scalar(text("SELECT count(*) FROM items WHERE id = 1")))
+            self.assertEqual([1, 3], self.stored())
+
+    async def test_bare_sqlalchemy_lets_the_child_write_in_the_parents_transaction(self):
+        """The negative control: the pool was replaced, and the child goes on with the parent's connection."""
+        engine = self.bare_engine()
+        with engine.connect() as connection:
+            connection.execute(text("INSERT INTO items (id, amount) VALUES (1, 0)"))
+            engine.dispose()
+            insert = text("INSERT INTO items (id, amount) VALUES (2, 0)")
+            Child(lambda: connection.execute(insert).rowcount).report()
+            connection.commit()
+        self.assertEqual([1, 2], self.stored())
 
     async def test_a_child_that_leaves_the_parents_block_cannot_end_its_transaction(self):
         for error in (None, KeyError("in the child")):

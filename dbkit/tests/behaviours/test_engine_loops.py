@@ -19,6 +19,7 @@ import dbkit
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, SERVERS
 from dbkit.tests.behaviours.estates import Estate
+from dbkit.tests.behaviours.forgotten import quiet_collection
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.steering import Worker, at_once
 
@@ -66,8 +67,9 @@ class TestLoops(Behaviour):
         def work(number):
             asyncio.run(self.add(number))
 
-        for number in range(5):
-            Worker(work, number).outcome()
+        with quiet_collection():
+            for number in range(5):
+                Worker(work, number).outcome()
         self.assertEqual([0, 1, 2, 3, 4], self.stored())
 
     async def test_blocking_code_beside_a_loop(self):
@@ -98,12 +100,13 @@ class TestLoopsThatEnded(Behaviour):
             for _ in range(8):
                 asyncio.run(use())
 
-        Worker(loops, made).outcome()
-        gc.collect()
-        estate.sessions_become(lambda found: len(found) <= 1)
-        del made
-        gc.collect()
-        estate.sessions_become(0)
+        with quiet_collection():
+            Worker(loops, made).outcome()
+            gc.collect()
+            estate.sessions_become(lambda found: len(found) <= 1)
+            del made
+            gc.collect()
+            estate.sessions_become(0)
 
     async def test_a_database_that_was_dropped_leaves_no_session(self):
         estate = Estate("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql")
@@ -118,9 +121,10 @@ class TestLoopsThatEnded(Behaviour):
 
                 asyncio.run(use())
 
-        Worker(many).outcome()
-        gc.collect()
-        estate.sessions_become(0)
+        with quiet_collection():
+            Worker(many).outcome()
+            gc.collect()
+            estate.sessions_become(0)
 
     @on(_ASYNCPG)
     async def test_bare_sqlalchemy_fails_in_the_second_loop(self):
@@ -135,7 +139,8 @@ class TestLoopsThatEnded(Behaviour):
             asyncio.run(use())
             asyncio.run(use())
 
-        error = self.assertRaises((RuntimeError, InterfaceError), Worker(loops).outcome)
+        with quiet_collection():
+            error = self.assertRaises((RuntimeError, InterfaceError), Worker(loops).outcome)
         self.assertRegex(str(error), "attached to a different loop|Event loop is closed")
 
 
@@ -143,13 +148,14 @@ class TestBlockingDatabasesThatWereDropped(testtools.TestCase):
     def test_they_leave_no_session(self):
         for kind, driver in (("postgresql", "psycopg"), ("postgresql", "psycopg2"), ("mysql", "pymysql")):
             estate = Estate(kind)
-            for _ in range(15):
-                made = dbkit.Database(estate.url(driver), max_retries=0)
-                with made.writer() as session:
-                    session.execute(text("SELECT 1"))
-            del made, session
-            gc.collect()
-            estate.sessions_become(0)
+            with quiet_collection():
+                for _ in range(15):
+                    made = dbkit.Database(estate.url(driver), max_retries=0)
+                    with made.writer() as session:
+                        session.execute(text("SELECT 1"))
+                del made, session
+                gc.collect()
+                estate.sessions_become(0)
 
 
 class TestEndOfAProcess(testtools.TestCase):

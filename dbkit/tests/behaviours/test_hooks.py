@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from dbkit.exceptions import DBDuplicateEntry, TransactionDoomed
+from dbkit.exceptions import DBDuplicateEntry, TransactionDoomed, TransactionOwnedElsewhere
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_FACE, ONE_PER_PRODUCT, SQLITE_MEMORY
+from dbkit.tests.behaviours.combinations import (
+    ASYNCIO,
+    BLOCKING,
+    BOTH_FACES,
+    EVERY_FACE,
+    ONE_PER_PRODUCT,
+    SQLITE_MEMORY,
+)
 from dbkit.tests.behaviours.tables import Audit, Item
 
 
@@ -240,3 +249,80 @@ class TestHooksThatUseTheDatabase(Behaviour):
             self.face.after_commit(fails)
             self.face.after_commit(hook)
         self.assertEqual(["done"], calls)
+
+
+@behaviours(ONE_PER_PRODUCT | BOTH_FACES)
+class TestHooksOfOthers(Behaviour):
+    """A hook registered beside the block would race with its end, and run or not by chance: it is refused."""
+
+    def setUp(self):
+        super().setUp()
+        self.calls = []
+
+    def register_both(self):
+        """Register a hook of each kind; return the errors of those that are refused."""
+        errors = []
+        for register in (self.face.after_commit, self.face.after_rollback):
+            try:
+                register(lambda: self.calls.append("another's"))
+            except TransactionOwnedElsewhere as error:
+                errors.append(str(error))
+        return errors
+
+    def in_thread(self, work):
+        """Run work in a thread that has a copy of the chain, as frameworks start them."""
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(contextvars.copy_context().run, work).result()
+
+    def check(self, errors):
+        self.assertEqual(2, len(errors))
+        for each in errors:
+            self.assertIn("belongs to the task or thread that entered the block", each)
+            self.assertIn(".independent", each)
+
+    async def test_those_of_another_thread_are_refused(self):
+        async with self.writer() as session:
+            session.add(Item(id=1))
+            self.face.after_commit(lambda: self.calls.append("mine"))
+            self.check(self.in_thread(self.register_both))
+        self.assertEqual((["mine"], [1]), (self.calls, self.stored()))
+
+    async def test_those_of_another_thread_are_refused_though_the_block_asked_for_nothing_yet(self):
+        async with self.writer():
+            self.check(self.in_thread(self.register_both))
+        self.assertEqual([], self.calls)
+
+    async def test_those_of_a_thread_in_a_function_that_fails_are_refused(self):
+        @self.writer
+        async def work():
+            self.check(self.in_thread(self.register_both))
+            raise ValueError
+
+        await self.raises(ValueError, work)
+        self.assertEqual([], self.calls)
+
+    @on(ASYNCIO)
+    async def test_those_of_a_child_task_are_refused(self):
+        async def child():
+            return self.register_both()
+
+        async with self.writer() as session:
+            session.add(Item(id=1))
+            self.check(await asyncio.create_task(child()))
+            (errors,) = await asyncio.gather(child())
+            self.check(errors)
+            self.check(await asyncio.to_thread(self.register_both))
+        self.assertEqual(([], [1]), (self.calls, self.stored()))
+
+    @on(ASYNCIO)
+    async def test_those_of_a_blocking_function_of_the_task_are_its_own(self):
+        async with self.writer() as session:
+            self.assertEqual([], await session.run_sync(lambda plain: self.register_both()))
+        self.assertEqual(["another's"], self.calls)
+
+    @on(BLOCKING)
+    async def test_those_of_a_copied_context_in_the_same_thread_are_its_own(self):
+        # the control: it is the thread that counts
+        async with self.writer():
+            self.assertEqual([], contextvars.copy_context().run(self.register_both))
+        self.assertEqual(["another's"], self.calls)

@@ -44,6 +44,7 @@ class TestKilledSessions(Behaviour):
             error = await self.raises(DBConnectionError, self.killed, opener, self.look)
             self.assertTrue(error.transient)
             self.assertIsNotNone(error.orig)
+            self.assertTrue(str(error).startswith("the connection to the database was lost: "), str(error))
         self.assertEqual([], self.stored())
 
     async def test_the_next_block_works(self):

@@ -6,14 +6,16 @@ import asyncio
 import contextvars
 import threading
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
-from dbkit.exceptions import DBError, TransactionOwnedElsewhere
+from dbkit.exceptions import DBError, NoTransaction, TransactionOwnedElsewhere
+from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import (
     ASYNCIO,
     BLOCKING,
     BOTH_FACES,
+    EVERY_DRIVER,
     EVERY_FACE,
     ONE_PER_PRODUCT,
     SERVERS,
@@ -310,6 +312,53 @@ class TestTasks(Behaviour):
             del face, session
         gc.collect()
         self.assertEqual([], [each for each in gone if each() is not None])
+
+
+@behaviours(EVERY_DRIVER & ASYNCIO)
+class TestHandlesHandedOn(Behaviour):
+    """A handle that was bound by ``as`` serves whoever has it, one at a time; no two take a connection for it."""
+
+    async def test_two_first_statements_at_once_take_one_connection(self):
+        face = self.face_of(self.database())
+        async with face.writer.connection() as connection:
+            inserts = [connection.execute(insert(Item).values(id=number, amount=0)) for number in (1, 2)]
+            _, second = await asyncio.gather(*inserts, return_exceptions=True)
+            self.assertIsInstance(second, TransactionOwnedElsewhere)
+            self.assertIn("at the same time", str(second))
+            await connection.execute(insert(Item).values(id=3, amount=0))
+        self.assertEqual([1, 3], self.stored())
+
+    async def test_a_first_statement_that_got_no_connection_may_be_sent_again(self):
+        face = self.face_of(self.database())
+        async with face.writer.connection() as connection:
+            task = asyncio.create_task(connection.execute(insert(Item).values(id=1, amount=0)))
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.raising(asyncio.CancelledError):
+                await task
+            await connection.execute(insert(Item).values(id=2, amount=0))
+        self.assertEqual([2], self.stored())
+        wait_until(lambda: not self.place.left_open(), _WAIT_S, "the end of the session that was cut off")
+
+    async def test_a_first_statement_that_nobody_waits_for_takes_no_connection_after_the_end(self):
+        face = self.face_of(self.database())
+        async with face.writer.connection() as connection:
+            task = asyncio.create_task(connection.execute(insert(Item).values(id=1, amount=0)))
+            await asyncio.sleep(0)
+        with self.raising(NoTransaction):
+            await task
+        async with face.writer() as session:
+            session.add(Item(id=2))
+            self.assertEqual(1, (await session.connection()).sync_engine.pool.checkedout())
+        self.assertEqual([2], self.stored())
+
+    async def test_a_statement_may_run_in_a_task_of_its_own(self):
+        # as in wait_for() before Python 3.12
+        async with self.writer() as session:
+            session.add(Item(id=1))
+            await asyncio.create_task(session.flush())
+            self.assertEqual(1, await asyncio.wait_for(session.scalar(select(Item.id)), _WAIT_S))
+        self.assertEqual([1], self.stored())
 
 
 @behaviours(ONE_PER_PRODUCT & ASYNCIO)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from sqlalchemy import Integer, column, select, text
+from sqlalchemy.exc import DBAPIError
 
 from dbkit.exceptions import DBReadOnly
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.colours import WaitlessBlock
 from dbkit.tests.behaviours.combinations import EVERY_FACE, POSTGRESQL, Face, Product
 from dbkit.tests.behaviours.tables import Item
+
+_MANY = select(Item.id).order_by(Item.id)
 
 
 @behaviours(
@@ -165,3 +169,64 @@ class TestOneStatement(Behaviour):
             async with self.reader() as session:
                 await session.scalar(text("SELECT write_item()"))
         self.assertEqual([], self.stored())
+
+
+_READ_IN_PARTS = {
+    "by the statement": lambda session: session.execute(_MANY.execution_options(yield_per=10)),
+    "by the call": lambda session: session.execute(_MANY, execution_options={"yield_per": 10}),
+    "by a stream": lambda session: session.execute(_MANY, execution_options={"stream_results": True}),
+    "by the connection": lambda session: session.connection().execution_options(yield_per=10).execute(_MANY),
+    "of objects": lambda session: session.execute(select(Item).order_by(Item.id).execution_options(yield_per=10)),
+}
+
+
+@behaviours(POSTGRESQL)
+class TestCursorsAtTheServer(Behaviour):
+    """A large result is read in parts, through a cursor at the server, which lives in a transaction only."""
+
+    def setUp(self):
+        super().setUp()
+        self.place.do("INSERT INTO items (id, amount) SELECT number, 0 FROM generate_series(1, 35) AS number")
+
+    async def in_parts(self, session, execute):
+        """Return the sizes of the parts, and whether the rows are still at the server while the first is read."""
+
+        def read(plain):
+            result = execute(plain)
+            parts = [len(result.fetchmany(10))]
+            cursors = plain.scalar(text("SELECT count(*) FROM pg_cursors WHERE statement NOT LIKE '%pg_cursors%'"))
+            return [*parts, *(len(part) for part in result.partitions(10))], cursors
+
+        return await session.run_sync(read)
+
+    async def test_a_reader_reads_in_parts_however_it_asks_for_it(self):
+        for asked, execute in _READ_IN_PARTS.items():
+            async with self.reader() as session:
+                sizes, cursors = await self.in_parts(session, execute)
+            self.assertEqual(([10, 10, 10, 5], 1), (sizes, cursors), asked)
+
+    async def test_a_reader_that_has_read_before_does_too(self):
+        async with self.reader() as session:
+            self.assertEqual(1, await session.scalar(select(Item.id).limit(1).order_by(Item.id)))
+            sizes, cursors = await self.in_parts(session, _READ_IN_PARTS["by the call"])
+        self.assertEqual(([10, 10, 10, 5], 1), (sizes, cursors))
+
+    async def test_a_writer_does_too(self):
+        async with self.writer() as session:
+            sizes, cursors = await self.in_parts(session, _READ_IN_PARTS["by the statement"])
+        self.assertEqual(([10, 10, 10, 5], 1), (sizes, cursors))
+
+    async def test_a_block_for_a_connection_does_too(self):
+        async with self.reader.connection() as connection:
+            rows = await connection.run_sync(
+                lambda plain: plain.execution_options(yield_per=10).execute(_MANY).scalars().all()
+            )
+        self.assertEqual(list(range(1, 36)), list(rows))
+
+    async def test_autocommit_alone_has_no_such_cursor(self):
+        """The negative control: the same statement on a connection in autocommit that nobody watches."""
+        engine = self.bare_engine(isolation_level="AUTOCOMMIT")
+        block = engine.connect() if self.is_asyncio else WaitlessBlock(engine.connect())
+        with self.raising(DBAPIError):
+            async with block as connection:
+                await connection.run_sync(lambda plain: _READ_IN_PARTS["by the call"](plain).all())

@@ -1,0 +1,29 @@
+"""What refuses in place of a checkout: a block that has ended, and a second user of one whose turn it is not."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from dbkit.exceptions import NoTransaction, TransactionOwnedElsewhere
+
+
+def refuse_ended() -> NoReturn:
+    """Refuse what is asked of a session or connection whose block has ended.
+
+    :raises NoTransaction: always.
+    """
+    raise NoTransaction(
+        "the block has ended, and its session or connection with it; load what is needed later inside the block, or "
+        "open another one"
+    )
+
+
+def refuse_another() -> NoReturn:
+    """Refuse a statement that comes while the connection for another one is being taken from the pool.
+
+    :raises TransactionOwnedElsewhere: always.
+    """
+    raise TransactionOwnedElsewhere(
+        "two tasks or threads use the session or connection of one block at the same time, and it serves one of them "
+        "alone; run one statement after the other, or open a block of one's own in each, with .independent"
+    )
