@@ -119,6 +119,9 @@ class Backend(Protocol):
     def one_connection(self, url: URL) -> bool:
         """Return whether the database has a single connection, so that its roles share a pool of one."""
 
+    def is_unnamed(self, url: URL) -> bool:
+        """Return whether the database has no name but the one that :meth:`vet` has made up for it."""
+
     def anchor(self, url: URL) -> object | None:
         """Return what keeps the database in being while no connection is open; None: it does so by itself."""
 

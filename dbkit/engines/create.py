@@ -79,6 +79,10 @@ class Engines:
             self.reader.engine.dispose()
 
 
+EngineMaker = Callable[[EngineSettings, Backend, URL, Colour, Clock], Engines]
+"""What makes the engines of a colour; :func:`create_engines` is the one that programs use."""
+
+
 def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour: Colour, clock: Clock) -> Engines:
     """Create both roles' engines; no connection is made yet.
 
@@ -128,13 +132,14 @@ def _create(
     if shared is not None:
         arguments["pool"] = shared
     else:
-        arguments.update(
-            poolclass=AsyncBoundedPool if colour is Colour.ASYNCIO else BoundedPool,
-            capacity=capacity,
-            ping_idle_s=settings.pool_pre_ping_idle,
-            clock=clock,
-            pool_recycle=-1 if backend.one_connection(url) else settings.connection_recycle_time,
-        )
+        pool = {
+            "poolclass": AsyncBoundedPool if colour is Colour.ASYNCIO else BoundedPool,
+            "capacity": capacity,
+            "ping_idle_s": settings.pool_pre_ping_idle,
+            "clock": clock,
+            "pool_recycle": -1 if backend.one_connection(url) else settings.connection_recycle_time,
+        }
+        arguments = {**pool, **arguments}  # a backend may bring a pool of its own
     async_engine: AsyncEngine | None = None
     try:
         if colour is Colour.ASYNCIO:
@@ -172,7 +177,7 @@ def _install(engine: Engine, settings: EngineSettings, backend: Backend, driver:
     if begin is not None:
         # do_begin is a method of SQLAlchemy's Dialect interface; each engine has a dialect of its own
         cast(Any, engine.dialect).do_begin = begin
-    translate.install(engine, backend)
+    translate.install(engine, backend, role)
     _log(settings)
     if settings.connection_trace:
         trace.install(engine)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from oslo_config import cfg
 from sqlalchemy.engine import URL
@@ -130,6 +130,11 @@ class EngineSettings:
         """The URL of the primary, without its secrets."""
         return mask(self.connection)
 
+    def on_database(self, name: str | None) -> Self:
+        """Return the same settings with another name of the database in every URL."""
+        urls_with_it = {each: url.set(database=name) for each in _URLS if (url := getattr(self, each)) is not None}
+        return replace(self, **urls_with_it)
+
     def session_settings(self) -> SessionSettings:
         """Return what a backend applies to a connection when it is opened."""
         return SessionSettings(**{each.name: getattr(self, each.name) for each in fields(SessionSettings)})
@@ -156,6 +161,7 @@ def _gather(layers: Layers) -> tuple[dict[str, Any], dict[str, Origin]]:
 
 # A URL of its own for a colour or a replica, and the one that it stands beside.
 _COMPANIONS = ("asyncio_connection", "replica_connection", "asyncio_replica_connection")
+_URLS = ("connection", *_COMPANIONS)
 
 
 def _resolve_urls(values: dict[str, Any], origins: dict[str, Origin]) -> None:
@@ -163,7 +169,7 @@ def _resolve_urls(values: dict[str, Any], origins: dict[str, Origin]) -> None:
     if values["connection"] is None:
         _take_asyncio_for_both(values, origins)
     _drop_strangers(values, origins)
-    for name in ("connection", *_COMPANIONS):
+    for name in _URLS:
         if values[name] is not None:
             values[name] = _read(values[name], values["connection_parameters"], name, origins)
     scheme = values["connection"].get_backend_name()
@@ -173,6 +179,18 @@ def _resolve_urls(values: dict[str, Any], origins: dict[str, Origin]) -> None:
                 f"{name} is of {values[name].get_backend_name()} ({origins[name]}), and connection of {scheme} "
                 f"({origins['connection']}); both must lead to the same database"
             )
+        if values[name] is not None and urls.backend_of(values[name]).is_unnamed(values[name]):
+            values[name] = _named_as(values["connection"], values[name], name, origins)
+
+
+def _named_as(connection: URL, companion: URL, name: str, origins: Mapping[str, Origin]) -> URL:
+    """Return a companion's URL with the name of the database that ``connection`` leads to; it has none itself."""
+    if not urls.backend_of(connection).is_unnamed(connection):
+        raise InvalidSetting(
+            f"{name} is a database in memory ({origins[name]}), and connection is {mask(connection)} "
+            f"({origins['connection']}); both must lead to the same database"
+        )
+    return companion.set(database=connection.database)
 
 
 def _take_asyncio_for_both(values: dict[str, Any], origins: dict[str, Origin]) -> None:

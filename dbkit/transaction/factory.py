@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from oslo_config import cfg
 from sqlalchemy.engine import URL
@@ -15,7 +14,7 @@ from sqlalchemy.util import await_only
 from dbkit.backends.base import Backend
 from dbkit.backends.registry import backend_for
 from dbkit.clock import SYSTEM_CLOCK, Clock
-from dbkit.engines.create import Engines, Lane, create_engines
+from dbkit.engines.create import EngineMaker, Engines, Lane, create_engines
 from dbkit.engines.probe import probing
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.settings_values import setting_named
@@ -34,6 +33,7 @@ class Factory:
     :param url: overrides what the configuration says.
     :param conf: the oslo.config object to read; ``cfg.CONF`` if None is given and there is no ``url``.
     :param overrides: settings by name, stronger than the configuration.
+    :param make_engines: makes the engines of a colour when they are first needed.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class Factory:
         conf: cfg.ConfigOpts | None = None,
         overrides: Mapping[str, Any] | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        make_engines: EngineMaker = create_engines,
     ) -> None:
         self._url = url
+        self._make_engines = make_engines
         self._conf = conf
         self._overrides: dict[str, Any] = dict(overrides or {})
         self._defaults: dict[str, Any] = {}
@@ -91,6 +93,28 @@ class Factory:
         self._refuse_if_started()
         _check_names(defaults)
         self._defaults.update(defaults)
+
+    @property
+    def configuration(self) -> tuple[object, Mapping[str, Any], Mapping[str, Any]]:
+        """What the settings are read from, but for what says where the database is; equal where factories are alike."""
+        conf = cfg.CONF if self._conf is None and self._url is None else self._conf
+        return conf, _without_place(self._overrides), dict(self._defaults)
+
+    def elsewhere(self, url: str | URL, make_engines: EngineMaker = create_engines, **overrides: Any) -> Factory:
+        """Return a factory that is configured like this one, for another database.
+
+        :param overrides: settings that it has over those of this one.
+        """
+        conf, own, defaults = self.configuration
+        made = Factory(
+            url,
+            conf=cast(cfg.ConfigOpts | None, conf),
+            overrides={**own, **overrides},
+            clock=self._clock,
+            make_engines=make_engines,
+        )
+        made.configure_defaults(**defaults)
+        return made
 
     def _refuse_if_started(self) -> None:
         if self.is_started:
@@ -169,7 +193,7 @@ class Factory:
     def _create(self, colour: Colour) -> Engines:
         url = self.settings.url_for(colour)
         assert url is not None
-        return create_engines(self.settings, self.backend, url, colour, self._clock)
+        return self._make_engines(self.settings, self.backend, url, colour, self._clock)
 
     def lane(self, writes: bool, colour: Colour) -> Lane:
         """Return the engine for writers or readers of a colour; raises what :meth:`engines` does."""
@@ -211,10 +235,6 @@ class Factory:
         if engines is not None:
             engines.dispose()
 
-    @staticmethod
-    def _has_same_database(old: EngineSettings, new: EngineSettings) -> bool:
-        return backend_for(new.connection.get_backend_name()).one_connection(new.connection)
-
     def dispose_asyncio(self) -> None:
         """Close the idle connections of the running event loop; call it inside SQLAlchemy's greenlet."""
         self.dispose_stale()
@@ -237,8 +257,8 @@ class Factory:
         """
         with self._lock:
             old, new = self.settings, self._resolve()
-            if self.backend.one_connection(old.connection) and self._has_same_database(old, new):
-                new = replace(new, connection=old.connection)  # the name that a database in memory was given
+            if _is_unnamed(old.connection) and _is_unnamed(new.connection):
+                new = new.on_database(old.connection.database)  # the same one in memory, which was given another name
             self._adopt(new)
             blocking, self._blocking = self._blocking, None
             for loop, engines in self._asyncio.items():
@@ -249,6 +269,23 @@ class Factory:
             self.reached = False
         if blocking is not None:
             blocking.dispose()
+
+
+def _is_unnamed(url: URL) -> bool:
+    return backend_for(url.get_backend_name()).is_unnamed(url)
+
+
+_PLACE = frozenset(
+    {
+        "connection", "connection_parameters", "asyncio_connection", "replica_connection",
+        "asyncio_replica_connection", "slave_connection", "asyncio_slave_connection", "credentials",
+    }
+)  # fmt: skip
+"""The settings that say where the database is, and who logs in there."""
+
+
+def _without_place(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in _PLACE}
 
 
 def _check_names(names: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.mysql import session
 from dbkit.backends.mysql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.mysql.errors import RULES
+from dbkit.backends.provisioning import Provisioning
 from dbkit.spec import Isolation
 
 
@@ -34,6 +35,9 @@ class MySQL:
         return None
 
     def one_connection(self, url: URL) -> bool:
+        return False
+
+    def is_unnamed(self, url: URL) -> bool:
         return False
 
     def anchor(self, url: URL) -> object | None:
@@ -60,6 +64,12 @@ class MySQL:
 
     def before_close(self, connection: Any) -> None:
         """The server does it when the session ends."""
+
+    def provisioning(self) -> Provisioning:
+        """Test databases; their code is loaded by those who make some."""
+        from dbkit.backends.mysql.provision import PROVISIONING
+
+        return PROVISIONING
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

@@ -11,6 +11,7 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.postgresql import session
 from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.postgresql.errors import RULES
+from dbkit.backends.provisioning import Provisioning
 from dbkit.spec import Isolation
 
 
@@ -36,6 +37,9 @@ class PostgreSQL:
     def one_connection(self, url: URL) -> bool:
         return False
 
+    def is_unnamed(self, url: URL) -> bool:
+        return False
+
     def anchor(self, url: URL) -> object | None:
         return None
 
@@ -59,6 +63,12 @@ class PostgreSQL:
 
     def before_close(self, connection: Any) -> None:
         """The server does it when the session ends."""
+
+    def provisioning(self) -> Provisioning:
+        """Test databases; their code is loaded by those who make some."""
+        from dbkit.backends.postgresql.provision import PROVISIONING
+
+        return PROVISIONING
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

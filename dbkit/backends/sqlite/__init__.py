@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.provisioning import Provisioning
 from dbkit.backends.sqlite import session
 from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.sqlite.errors import RULES
@@ -36,6 +37,9 @@ class SQLite:
     def one_connection(self, url: URL) -> bool:
         return session.is_memory(url)
 
+    def is_unnamed(self, url: URL) -> bool:
+        return session.is_unnamed(url)
+
     def anchor(self, url: URL) -> object | None:
         return session.anchor(url)
 
@@ -60,6 +64,12 @@ class SQLite:
 
     def before_close(self, connection: Any) -> None:
         session.before_close(connection)
+
+    def provisioning(self) -> Provisioning:
+        """Test databases; their code is loaded by those who make some."""
+        from dbkit.backends.sqlite.provision import PROVISIONING
+
+        return PROVISIONING
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)

@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 
 _KIND = "dbkit.sqlite.kind"
 _MEMORY_NAMES = frozenset({None, "", ":memory:"})
+_MADE_UP = re.compile(r"file:/dbkit-[0-9a-f]{32}")
 
 
 def is_memory(url: URL) -> bool:
@@ -47,6 +48,11 @@ def vet(url: URL) -> URL:
     if url.database in _MEMORY_NAMES and not url.query:
         return url.set(database=f"file:/dbkit-{uuid.uuid4().hex}", query={"vfs": "memdb", "uri": "true"})
     return url
+
+
+def is_unnamed(url: URL) -> bool:
+    """Return whether the database is in memory under a name that :func:`vet` has made up."""
+    return url.database is not None and _MADE_UP.fullmatch(url.database) is not None
 
 
 def path_of(url: URL) -> str:

@@ -4,41 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tempfile
 import warnings
 
-import fixtures
-import testtools
 from oslo_config import cfg
 
 from dbkit import options
-from dbkit.engines.settings import EngineSettings, Source
+from dbkit.engines.settings import Source
 from dbkit.engines.settings_values import SETTINGS
 from dbkit.exceptions import CantStartEngineError, InvalidSetting, InvalidURL
 from dbkit.spec import Colour
-
-
-class SettingsTestCase(testtools.TestCase):
-    def file(self, text):
-        file = tempfile.NamedTemporaryFile("w", suffix=".conf")
-        self.addCleanup(file.close)
-        file.write(text)
-        file.flush()
-        return file.name
-
-    def conf(self, text=""):
-        """Return oslo.config's object, with one file read."""
-        conf = cfg.ConfigOpts()
-        conf(["--config-file", self.file(text)], project="app")
-        return conf
-
-    def resolve(self, conf=None, *, environ=None, defaults=None, url=None, **overrides):
-        return EngineSettings.resolve(
-            url=url, conf=conf, overrides=overrides, defaults=defaults or {}, environ=environ or {}
-        )
-
-    def set_environment(self, name, value):
-        self.useFixture(fixtures.EnvironmentVariable(name, value))
+from dbkit.tests.unit.settings_case import SettingsTestCase
 
 
 class TestPrecedence(SettingsTestCase):
@@ -236,6 +211,17 @@ class TestURLs(SettingsTestCase):
         )
         self.assertIn("replica_connection is of mysql (explicit argument), and connection of sqlite", str(error))
         self.assertNotIn("s3cret", str(error))
+
+    def test_a_second_url_without_a_name_leads_to_the_first_ones_database_in_memory(self):
+        settings = self.resolve(url="sqlite://", asyncio_connection="sqlite+aiosqlite://")
+        self.assertEqual(settings.connection.database, settings.asyncio_connection.database)
+        self.assertEqual("sqlite+aiosqlite", settings.asyncio_connection.drivername)
+
+    def test_a_database_in_memory_is_not_the_same_as_a_file(self):
+        error = self.assertRaises(
+            InvalidSetting, self.resolve, url="sqlite:///a.db", asyncio_connection="sqlite+aiosqlite://"
+        )
+        self.assertIn("asyncio_connection is a database in memory", str(error))
 
     def test_connection_parameters_are_added_to_every_url(self):
         settings = self.resolve(

@@ -9,7 +9,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from dbkit.engines.settings import SettingWarning
-from dbkit.tests.unit.test_settings import SettingsTestCase
+from dbkit.tests.unit.settings_case import SettingsTestCase
 
 
 class TestUnknownNames(SettingsTestCase):

@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from dbkit.engines.settings import Credentials, EngineSettings
 from dbkit.exceptions import InvalidSetting, UnknownSetting
-from dbkit.tests.unit.test_settings import SettingsTestCase
+from dbkit.tests.unit.settings_case import SettingsTestCase
 
 REFUSED = (
     ("max_pool_size", -3, "a whole number of connections, at least 0; it is -3 (explicit argument)"),
