@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from dbkit.backends.messages import describe, is_quotable
+from dbkit.backends.messages import describe, is_quotable, reason
 from dbkit.backends.rules import Rule, RuleSet, Signature, Verdict, class_names, layers
 from dbkit.exceptions import (
     DBConnectionError,
@@ -13,6 +15,7 @@ from dbkit.exceptions import (
     DBIntegrityError,
     DBInvalidUnicodeParameter,
     DBNotSupportedError,
+    DBReadOnly,
     Outcome,
 )
 
@@ -28,6 +31,30 @@ _BY_CLASS: dict[str, type[DBError]] = {
 }
 
 
+# How DBConnectionError says which of the two it is: the connection was never made, or was there and is gone.
+_NEVER_MADE = "could not connect to the database"
+_LOST = "the connection to the database was lost"
+_NEVER_MADE_ADVICE = "check that the server runs where the URL says, and try again"
+_READER_ADVICE = "the block is a reader: make it a writer"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an error came up, as its engine knows it.
+
+    :param names: ``database`` and ``user`` of the URL, for errors that are about them and do not name them.
+    :param secrets: what no text may show.
+    :param is_reader: the connection is a reader's.
+    """
+
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    is_reader: bool = False
+
+
+_NOWHERE = Place()
+
+
 def build_error(
     rules: RuleSet,
     orig: BaseException,
@@ -37,6 +64,7 @@ def build_error(
     is_disconnect: bool = False,
     in_transaction: bool = True,
     at_commit: bool = False,
+    place: Place = _NOWHERE,
 ) -> DBError:
     """Return the error that stands for a driver's exception; an error of dbkit's own is returned as it is.
 
@@ -46,6 +74,7 @@ def build_error(
     :param in_transaction: what the statement did hung on a COMMIT yet to come. A reader's statement, which stores
         nothing, counts as such. False while connecting, and for a statement that commits itself.
     :param at_commit: it was COMMIT that failed; then the outcome says what became of the whole transaction.
+    :param place: what the engine knows and the driver's exception does not say.
     """
     if isinstance(orig, DBError):
         return orig
@@ -53,17 +82,24 @@ def build_error(
     verdict = rules.judge(signature)
     connecting = statement is None and not in_transaction and not at_commit
     cls, lost = _class_of(verdict, signature, is_disconnect and not signature.session_lives, connecting)
-    fields = dict(verdict.fields if verdict else signature.details)
-    fields = {name: value for name, value in fields.items() if name in cls.fields()}
+    fields = {**place.names, **(verdict.fields if verdict else signature.details)}
+    fields = {name: value for name, value in fields.items() if value is not None and name in cls.fields()}
     rule = verdict.rule if verdict else None
     happened = rule.means if rule and cls in (rule.raises, DBError) else ""
-    quote = ""
-    if rule and rule.quotable and statement is not None and is_quotable(signature.message, parameters):
+    quote = advice = ""
+    if issubclass(cls, DBConnectionError):
+        why = reason(signature.message, (place.secrets, parameters)) or happened
+        happened = (_NEVER_MADE if connecting else _LOST) if cls is DBConnectionError else cls.summary
+        happened = f"{happened}: {why}" if why else happened
+        advice = _NEVER_MADE_ADVICE if connecting and cls is DBConnectionError else ""
+    elif issubclass(cls, DBReadOnly) and place.is_reader:
+        advice = _READER_ADVICE
+    elif rule and rule.quotable and statement is not None and is_quotable(signature.message, parameters):
         quote = signature.message
     outcome = _outcome_of(rules, verdict, signature, lost, in_transaction, at_commit, connecting)
     transient = _transient(cls, rule)
     error = cls.classify(
-        describe(cls, fields, happened=happened, code=_code_of(fields), quote=quote),
+        describe(cls, fields, happened=happened, code=_code_of(fields), quote=quote, advice=advice),
         **fields,
         inner_exception=orig,
         statement=statement,

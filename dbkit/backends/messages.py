@@ -13,15 +13,27 @@ _MOST_PARAMETERS = 1000
 
 _WORD = re.compile(r"\w+")
 
+_LONGEST_REASON = 200
+
+# Beside the secrets that are known, for those that a callable gave: "password=x", "mysql://user:x@host".
+_SECRET = re.compile(r"(?:pass\w*|pwd|secret|token)\s*[=:]|://[^\s/]*@", re.IGNORECASE)
+
 
 def describe(
-    cls: type[DBError], fields: Mapping[str, Any], *, happened: str = "", code: object = None, quote: str = ""
+    cls: type[DBError],
+    fields: Mapping[str, Any],
+    *,
+    happened: str = "",
+    code: object = None,
+    quote: str = "",
+    advice: str = "",
 ) -> str:
     """Return the text of an error.
 
     :param fields: names of the objects concerned; only names are read from it, never the value.
     :param happened: what happened, where the summary of the class is too wide.
     :param quote: the server's own text, if it is safe to repeat: see :func:`is_quotable`.
+    :param advice: what to do, where more is known than the class can know.
     """
     text = happened or cls.summary
     concerned = _objects(fields)
@@ -31,11 +43,23 @@ def describe(
         text += f" [{code}]"
     if quote:
         text += f': "{quote}"'
-    return f"{text}; {cls.advice}"
+    return f"{text}; {advice or cls.advice}"
+
+
+def reason(text: str, secrets: Any) -> str:
+    """Return the first line of what a driver says of a connection, or nothing if it could hold a secret.
+
+    :param secrets: passwords and parameters, of which the line must not hold a trace.
+    """
+    lines = text.strip().splitlines()
+    line = lines[0].strip() if lines else ""
+    if len(line) > _LONGEST_REASON:
+        line = f"{line[:_LONGEST_REASON].rstrip()}..."
+    return "" if _SECRET.search(line) or not is_quotable(line, secrets) else line
 
 
 def _objects(fields: Mapping[str, Any]) -> str:
-    parts = [f"{kind} {fields[kind]}" for kind in ("database", "constraint", "table") if fields.get(kind)]
+    parts = [f"{kind} {fields[kind]}" for kind in ("database", "user", "constraint", "table") if fields.get(kind)]
     columns = fields.get("columns") or ()
     if columns:
         parts.append(f"{'column' if len(columns) == 1 else 'columns'} {', '.join(columns)}")

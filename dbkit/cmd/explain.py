@@ -1,15 +1,16 @@
-"""``dbkit explain``: what an error code, or a line of a log, means to dbkit."""
+"""``dbkit explain``: what an error code, a line of a log, or a class of dbkit's errors means."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cliff.app import App
 from cliff.lister import Lister
 
-from dbkit.backends.explain import Explanation, explain
+from dbkit.backends.explain import ClassExplanation, Explanation, explain, explain_class
 from dbkit.cmd.command import guard, run_typed, without_secrets
+from dbkit.exceptions import DBError
 
 _COLUMNS = (
     "product", "code", "only if", "raises", "means", "transient", "transaction", "at commit", "to do", "source", "page",
@@ -19,8 +20,9 @@ _COLUMNS = (
 class Explain(Lister):
     """Say which rules catch an error, what it means, and what becomes of the transaction.
 
-    The error is a code, such as 1213, 40P01 or SQLITE_BUSY, or a message as it stands in a log. The answer is written
-    as text for people, or in the form that -f names. It ends with 1 if no rule knows the error.
+    The error is a code, such as 1213, 40P01 or SQLITE_BUSY, a message as it stands in a log, or a class, such as
+    DBDeadlock. The answer is written as text for people, or in the form that -f names. It ends with 1 if nothing is
+    known of the error.
     """
 
     app: App
@@ -28,7 +30,9 @@ class Explain(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the subcommand's arguments."""
         parser = guard(super().get_parser(prog_name))
-        parser.add_argument("error", nargs="+", metavar="CODE|MESSAGE", help="an error code, or a line of a log")
+        parser.add_argument(
+            "error", nargs="+", metavar="CODE|MESSAGE|CLASS", help="an error code, a line of a log, or a class"
+        )
         parser.set_defaults(formatter=None, fit_width=True)  # None: as text; a table of so many columns is unreadable
         return parser
 
@@ -37,8 +41,8 @@ class Explain(Lister):
         return run_typed(self._run, self, parsed_args)
 
     def _run(self, parsed_args: argparse.Namespace) -> int:
-        found = explain(_asked(parsed_args))
-        if any(each.rule is None for each in found):
+        found: Sequence[Explanation | ClassExplanation] = _found(_asked(parsed_args))
+        if any(isinstance(each, Explanation) and each.rule is None for each in found):
             self.app.stderr.writelines(f"dbkit: {without_secrets(str(each))}\n" for each in found)
             return 1
         if parsed_args.formatter is None and not parsed_args.columns:
@@ -49,11 +53,37 @@ class Explain(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Iterable[Sequence[str]]]:
         """Return the columns and a row for each rule."""
-        return _COLUMNS, [_row(each) for each in explain(_asked(parsed_args))]
+        return _COLUMNS, [row for each in _found(_asked(parsed_args)) for row in _rows(each)]
+
+
+def _found(asked: str) -> Sequence[Explanation | ClassExplanation]:
+    """Return what is known: of the code, or else of the class."""
+    found = explain(asked)
+    if found[0].rule is None:
+        named = explain_class(asked)
+        if named is not None:
+            return [named]
+    return found
 
 
 def _asked(parsed_args: argparse.Namespace) -> str:
     return " ".join(parsed_args.error)
+
+
+def _rows(found: Explanation | ClassExplanation) -> Iterator[Sequence[str]]:
+    """Yield a row for each rule; for a class that no rule raises, one that says what the class says."""
+    if isinstance(found, Explanation):
+        yield _row(found)
+    elif found.rules:
+        yield from map(_row, found.rules)
+    else:
+        cls = found.raises
+        says = (
+            ("yes" if cls.transient else "no", cls.outcome.value, "", cls.advice)
+            if issubclass(cls, DBError)
+            else ("", "", "", "")
+        )
+        yield ("", "", "", cls.__name__, found.means, *says, "", found.page)
 
 
 def _row(found: Explanation) -> Sequence[str]:

@@ -8,15 +8,15 @@ from typing import Any, cast
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext
 
-from dbkit.backends.base import Backend
-from dbkit.backends.build import build_error
+from dbkit.backends.base import Backend, Role
+from dbkit.backends.build import Place, build_error
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.pool import BoundedPool
-from dbkit.engines.url_mask import mask
+from dbkit.engines.url_mask import mask, secrets_of
 from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, DBLockTimeout, Outcome
 
 
-def install(engine: Engine, backend: Backend) -> None:
+def install(engine: Engine, backend: Backend, role: Role) -> None:
     """Translate the errors of an engine; for an asyncio engine, of its ``sync_engine``."""
 
     def translate(context: ExceptionContext) -> BaseException | None:
@@ -38,6 +38,7 @@ def install(engine: Engine, backend: Backend) -> None:
             is_disconnect=context.is_disconnect,
             in_transaction=connection is not None,
             at_commit=committing,
+            place=_place(engine, role),
         )
         if connection is not None:
             # SQLAlchemy goes by words in the text, which may be the user's; the rules go by the code
@@ -72,9 +73,15 @@ def without_connection(backend: Backend, engine: Engine, error: BaseException) -
     )
     if not is_databases:
         return None
-    typed = build_error(backend.rules, error, in_transaction=False)
+    typed = build_error(backend.rules, error, in_transaction=False, place=_place(engine, None))
     typed.args = (f"{typed}; the URL is {mask(engine.url)}",)
     return typed
+
+
+def _place(engine: Engine, role: Role | None) -> Place:
+    url = engine.url
+    names = {"database": url.database, "user": url.username}
+    return Place(names, secrets_of(url), is_reader=role is Role.READER)
 
 
 def _commit_unknown(error: DBError) -> CommitUnknown:

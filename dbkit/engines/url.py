@@ -27,7 +27,7 @@ _HOST = "host"
 
 
 def parse(url: str | URL) -> URL:
-    """Return the URL that a text holds.
+    """Return the URL that a text holds; space around it, such as a file's last line break, is no part of it.
 
     :raises InvalidURL: it holds none; the text says what a URL looks like, and shows no password.
     """
@@ -35,7 +35,8 @@ def parse(url: str | URL) -> URL:
         return url
     if not isinstance(url, str):
         raise InvalidURL(f"a database URL is a text or a sqlalchemy.engine.URL, not {type(url).__name__}")
-    if not url.strip():
+    url = url.strip()
+    if not url:
         raise InvalidURL(f"the database URL is empty; write {FORMS}")
     if "://" not in url:
         raise InvalidURL(f"the database URL names no scheme; write {FORMS}")
@@ -153,7 +154,7 @@ def for_colour(url: str | URL, colour: Colour) -> URL:
     url = vet(url)
     driver = partner_of(url, colour)
     refuse_blocking_driver(driver)
-    load_driver(driver, colour)
+    load_driver(driver, colour, named=driver_of(url, colour))
     translated = _translate(url, driver, colour)
     return backend_of(url).vet(translated.set(drivername=f"{url.get_backend_name()}+{driver.name}"))
 

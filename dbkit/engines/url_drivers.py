@@ -14,15 +14,16 @@ from dbkit.spec import Colour
 _WAITS_IN_C = frozenset({"MySQLdb"})
 
 
-def load_driver(driver: Driver, colour: Colour) -> None:
+def load_driver(driver: Driver, colour: Colour, *, named: Driver | None = None) -> None:
     """Import what the driver needs in this colour.
 
+    :param named: the driver that the URL names, for which this one stands in.
     :raises DriverMissing: it is not installed, or its import fails; the text names the package.
     """
     try:
         import_module(driver.module)
     except ImportError as error:
-        raise DriverMissing(_lacking(driver, error)) from error
+        raise DriverMissing(_lacking(driver, error) + _why(driver, colour, named)) from error
     if colour is Colour.ASYNCIO:
         try:
             import_module("greenlet")
@@ -38,6 +39,17 @@ def _lacking(driver: Driver, error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == driver.module:
         return f"the driver {driver.name!r} is not installed: pip install '{driver.package}'"
     return f"the driver {driver.name!r} is installed and cannot be imported: {error}; install '{driver.package}'"
+
+
+def _why(driver: Driver, colour: Colour, named: Driver | None) -> str:
+    """Return why a driver is needed that the URL does not name."""
+    if named is None or named.name == driver.name:
+        return ""
+    other = " and ".join(each.value for each in Colour if each in named.colours)
+    return (
+        f"; the URL names {named.name!r}, which serves {other} code only, and {driver.name!r} stands in for it in "
+        f"{colour.value} code; or leave the driver out of the URL, and dbkit uses its default for each"
+    )
 
 
 def refuse_blocking_driver(driver: Driver) -> None:

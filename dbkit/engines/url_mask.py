@@ -43,6 +43,15 @@ def mask_parameters(text: str) -> str:
     return "&".join(shown)
 
 
+def secrets_of(url: URL) -> tuple[str, ...]:
+    """Return all that :func:`mask` hides in a URL."""
+    found = [] if url.password is None else [str(url.password)]
+    for name, value in url.query.items():
+        if is_secret(name):
+            found += value if isinstance(value, tuple) else (value,)
+    return tuple(found)
+
+
 def mask(url: URL | str) -> str:
     """Return the URL with every secret hidden: the password, also one that was not escaped, and secret arguments.
 

@@ -28,10 +28,28 @@ class DBTooManyConnections(DBConnectionError):
 
 
 class DBAccessDenied(DBError):
-    """The server refused the user: a wrong password, a missing privilege, no right to the database."""
+    """The server refused the user: a wrong password, a missing privilege, no right to the database.
+
+    :param user: who was refused, as the server or the URL names it.
+    """
 
     summary = "the server denied access"
     advice = "check the user, its password and its privileges"
+
+    def __init__(
+        self,
+        inner_exception: BaseException | None = None,
+        cause: BaseException | None = None,
+        *,
+        user: str | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(inner_exception, cause, **fields)
+        self.user = user
+
+    @classmethod
+    def _own_fields(cls) -> dict[str, Any]:
+        return {"user": None}
 
 
 class DBNonExistentDatabase(DBError):
@@ -104,7 +122,7 @@ class DBReadOnly(DBError):
     """A write reached a reader, a read-only server or a read-only file."""
 
     summary = "a write was attempted where only reading is allowed"
-    advice = "open a writer, and check which server the URL points to"
+    advice = "use a writer; if it is one, check which server or file the URL points to, and whether it may be written"
 
 
 # -- integrity -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dbkit.transaction.ending import aend, end
 from dbkit.transaction.entry import Entry
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.provider import hint_at_provider
 from dbkit.transaction.scope import Scope, entering, find
 
 
@@ -45,6 +46,8 @@ class Block:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
+        if error is not None and isinstance(error, AttributeError):
+            hint_at_provider(error, self._key)
         if scope.root is not scope:
             scope.leave_joined(error)
         elif scope.transaction is not None:
@@ -63,6 +66,8 @@ class Block:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         scope = self._step_out()
+        if error is not None and isinstance(error, AttributeError):
+            hint_at_provider(error, self._key)
         if scope.root is not scope:
             await in_task(partial(scope.leave_joined, error))
         elif scope.transaction is not None:

@@ -21,6 +21,7 @@ from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.ending import aend, end
 from dbkit.transaction.factory import Factory
+from dbkit.transaction.provider import hint_at_provider
 from dbkit.transaction.scope import Scope, find, joins_plainly
 
 Key = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -43,8 +44,16 @@ def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Calla
         return classmethod(decorate(function.__func__, spec, holder, key_of))
     if isinstance(function, staticmethod):
         return staticmethod(decorate(function.__func__, spec, holder, key_of))
+    if isinstance(function, type):
+        raise InvalidDecoration(
+            f"{function.__qualname__} is a class, and a block would last while an object of it is made, no longer; "
+            "decorate its methods"
+        )
     if not callable(function):
-        raise InvalidDecoration(f"only functions can be blocks, not {type(function).__name__}")
+        raise InvalidDecoration(
+            f"only functions can be blocks, not an object of class {type(function).__name__}; a context object goes "
+            "to .using(context), which makes a block for a with statement"
+        )
     called = _called(function)
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise InvalidDecoration(
@@ -64,7 +73,7 @@ def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Calla
 
 def _called(function: Any) -> Any:
     """Return the function that runs when this is called: for an object with ``__call__``, that method."""
-    if inspect.isroutine(function) or isinstance(function, functools.partial | type):
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
         return function
     return type(function).__call__
 
@@ -99,6 +108,8 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
         except BaseException as error:
             scope.is_open = False
             leave(token)
+            if key_of is not None and isinstance(error, AttributeError):
+                hint_at_provider(error, key)
             if scope.transaction is not None:
                 end(scope.transaction, error)
             raise
@@ -145,6 +156,8 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
         except BaseException as error:
             scope.is_open = False
             leave(token)
+            if key_of is not None and isinstance(error, AttributeError):
+                hint_at_provider(error, key)
             if scope.transaction is not None:
                 await aend(scope.transaction, error)
             raise

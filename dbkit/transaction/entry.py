@@ -53,10 +53,7 @@ def decide(spec: TransactionSpec, outer: Enclosing | None, me: Any, colour: Colo
     if outer is None or spec.propagation is Propagation.REQUIRES_NEW:
         return Entry.BEGIN
     if outer.colour is not colour:
-        raise ModeConflict(
-            f"a {colour.value} block cannot join the open {outer.colour.value} transaction; call it through "
-            "`await context.async_session.run_sync(...)`, or open it with .independent"
-        )
+        raise ModeConflict(_OTHER_COLOUR[outer.colour])
     if outer.owner != me:
         raise TransactionOwnedElsewhere(
             f"a {spec.mode.value} block was entered in another task or thread than the open {outer.mode.value} block "
@@ -74,6 +71,17 @@ def decide(spec: TransactionSpec, outer: Enclosing | None, me: Any, colour: Colo
         )
     return Entry.SAVEPOINT if spec.propagation is Propagation.NESTED else Entry.JOIN
 
+
+_OTHER_COLOUR = {
+    Colour.ASYNCIO: (
+        "a blocking block cannot join the open asyncio transaction; call its function through the open block's "
+        "session, `await session.run_sync(lambda _: function(...))`, or open it with .independent"
+    ),
+    Colour.BLOCKING: (
+        "an asyncio block cannot join the open blocking transaction; open the outer one with async with, or in a "
+        "coroutine function, or open this one with .independent"
+    ),
+}
 
 _REFUSALS = {
     (Mode.READER, Mode.WRITER): (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from sqlalchemy.engine import Engine
 
-from dbkit.exceptions import ModeConflict
+from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.decorate import Key, decorate
@@ -80,15 +81,67 @@ class Modifiers:
     def isolation(self, level: str | Isolation) -> Self:
         """Run the transaction at this isolation level, such as ``"SERIALIZABLE"``.
 
-        :raises ModeConflict: there is no such level.
+        :raises InvalidSetting: there is no such level; the text offers the nearest.
         """
-        if isinstance(level, str):
+        if not isinstance(level, Isolation):
             try:
                 level = Isolation.of(level)
-            except KeyError:
-                levels = ", ".join(each.sql for each in Isolation)
-                raise ModeConflict(f"there is no isolation level {level!r}; there are {levels}") from None
+            except (KeyError, AttributeError):
+                raise InvalidSetting(_no_level(level)) from None
         return self._with(isolation=level)
+
+    # -- what is written by mistake: only a failure comes here --------------------------------------------------------
+
+    _block = "db.{}()"
+
+    def _refuse_entry(self, keyword: str) -> NoReturn:
+        block = self._block.format(_written(self.spec))
+        raise UsageError(f"a reader or writer is not a block yet; write: {keyword} {block} as session")
+
+    if not TYPE_CHECKING:  # a type checker says by itself that a manager is no block, and knows its attributes
+
+        def __enter__(self) -> NoReturn:
+            self._refuse_entry("with")
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def __aenter__(self) -> NoReturn:
+            self._refuse_entry("async with")
+
+        def __aexit__(self, *error: object) -> None: ...
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # Without obj= Python does not add its own guess to ours. Protocols ask for names with an underscore.
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            text = f"a reader or writer has no attribute {name!r}"
+            raise AttributeError(text if name.startswith("_") else f"{text}; {advice}", name=name)
+
+
+def _no_level(level: object) -> str:
+    levels = [each.sql for each in Isolation]
+    near = difflib.get_close_matches(str(level).strip().upper().replace("_", " ").replace("-", " "), levels, n=1)
+    advice = f"did you mean {near[0]!r}? " if near else ""
+    return f"there is no isolation level {level!r}; {advice}there are {', '.join(levels)}"
+
+
+def _written(spec: TransactionSpec) -> str:
+    """Return the expression, after the name of the database, that asks for this."""
+    parts = [_MODES[spec.mode], *_PROPAGATIONS[spec.propagation]]
+    if spec.handle is Handle.CONNECTION:
+        parts.append("connection")
+    if spec.isolation is not None:
+        parts.append(f'isolation("{spec.isolation.sql}")')
+    return ".".join(parts)
+
+
+_MODES = {Mode.WRITER: "writer", Mode.READER: "reader", Mode.REPLICA: "reader.replica"}
+_PROPAGATIONS: dict[Propagation, tuple[str, ...]] = {
+    Propagation.REQUIRED: (),
+    Propagation.NESTED: ("savepoint",),
+    Propagation.REQUIRES_NEW: ("independent",),
+}
 
 
 class Databased:
@@ -145,6 +198,7 @@ class ContextManager(Modifiers, Databased):
     """A reader or writer for functions and blocks that are given a context object."""
 
     __slots__ = ()
+    _block = "enginefacade.{}.using(context)"
 
     @property
     def writer(self) -> Self:

@@ -14,6 +14,7 @@ _FORMS = (
     r"\b(?P<number>\d{4,5}) \(\w{5}\): (?P<message>.*)",  # MySQL Connector/Python
     r"\b(?:errno|error code|Error_code|MY-0*)[:= ]*(?P<number>\d{4,5})\b",  # logs of servers
     r"\A\[?(?P<number>\d{4,5})\]?\Z",
+    r" \[(?P<number>\d{4,5})\](?=; |: \")",  # dbkit's own texts
 )
 
 # The server's texts, for logs that do not hold the number. Only :func:`clues` reads them.

@@ -53,14 +53,14 @@ _RULES = (
         DBConnectionError,
         codes=(2001, 2002, 2003, 2004, 2005, 2009, 2012, 2026, 2061),
         disconnect=True,
-        means="the connection could not be made",
+        means="the server was not reached, or the first exchange with it failed",
         source=_CLIENT,
     ),
     Rule(
         DBConnectionError,
         codes=(2006, 2013, 2014, 2027, 2055),
         disconnect=True,
-        means="the connection was lost",
+        means="the server is gone, or its answer could not be read",
         source=_CLIENT,
     ),
     Rule(
@@ -114,6 +114,7 @@ _RULES = (
     Rule(
         DBAccessDenied,
         codes=(1044, 1045, 1130, 1142, 1143, 1227, 1370, 1410, 1698, 1820, 1862, 3118, 3159, 4151),
+        extract=r" user '(?P<user>[^']*)'@",
         source=_MARIADB,
     ),
     # -- conflicts

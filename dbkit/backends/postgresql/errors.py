@@ -36,6 +36,7 @@ from dbkit.exceptions import (
 
 _CODES = "PostgreSQL documentation, appendix A: error codes"
 _LIBPQ = "libpq gives no SQLSTATE for a connection that was refused; the text is the server's"
+_USER = r'(?: for user |, user )"(?P<user>[^"]*)"'
 
 # In order of precedence. A code of two characters stands for a whole class of SQLSTATEs, so the narrow ones come first.
 _RULES = (
@@ -67,7 +68,7 @@ _RULES = (
     Rule(DBConnectionError, codes=("08",), means="a connection was lost or could not be made", source=_CODES),
     # -- who, and where
     Rule(DBNonExistentDatabase, codes=("3D000",), extract=r'"(?P<database>.*)"', source=_CODES),
-    Rule(DBAccessDenied, codes=("28", "42501"), source=_CODES),
+    Rule(DBAccessDenied, codes=("28", "42501"), extract=_USER, source=_CODES),
     # -- conflicts
     # a savepoint opened before the statement survives both: the server goes back to it if it is told to
     Rule(
@@ -198,6 +199,7 @@ _RULES = (
         classes=("OperationalError",),
         text=r"\A(?:\S+ authentication failed for user |no pg_hba\.conf entry |pg_hba\.conf rejects |role \".*\" "
         r"(?:does not exist|is not permitted to log in)|permission denied for database )",
+        extract=_USER,
         source=_LIBPQ,
     ),
     Rule(
@@ -274,7 +276,7 @@ def _text(source: object, name: str) -> str:
 
 def _refusal(error: BaseException) -> str:
     """Return what the server said when it refused the connection, without the address that libpq puts before it."""
-    text = str(error.args[0]) if error.args else ""
+    text = str(error) if isinstance(error, OSError) else str(error.args[0]) if error.args else ""
     return re.split(r"\bFATAL: +", text, maxsplit=1)[-1].strip().split("\n", 1)[0]
 
 

@@ -23,8 +23,8 @@ from dbkit.engines.url_mask import mask
 from dbkit.exceptions import CantStartEngineError, DBError, DriverMissing
 from dbkit.spec import Colour
 from dbkit.testing import servers
+from dbkit.testing.servers.kinds import database_names
 
-_SERVERS = {"postgresql": "postgresql", "mariadb": "mysql"}
 _MOST_WORKERS = 20
 """Each may hold two connections at once, and a server gives away about a hundred."""
 
@@ -55,7 +55,11 @@ class Demo(Command):
         parser = super().get_parser(prog_name)
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--url", help="the database to make the demo's tables in, as a SQLAlchemy URL")
-        where.add_argument("--server", choices=sorted(_SERVERS), help="start a server of this kind for the demo")
+        where.add_argument(
+            "--server",
+            choices=database_names(),
+            help="start a server of this kind for the demo; mysql and mariadb mean the same",
+        )
         sizes: tuple[tuple[str, int, int, int, str], ...] = (
             ("--rows", 10_000, 100, MOST_ROWS, "floating addresses"),
             ("--operations", 4_000, 1, 1_000_000, "requests to carry out"),
@@ -93,7 +97,7 @@ def _database(parsed_args: argparse.Namespace) -> Iterator[str]:
     if parsed_args.url:
         yield parsed_args.url
     elif parsed_args.server:
-        with servers.private(_SERVERS[parsed_args.server]) as server:
+        with servers.private(parsed_args.server) as server:
             yield server.url(database=server.create_database()).render_as_string(hide_password=False)
     elif parsed_args.keep:
         yield f"sqlite:///{Path(tempfile.mkdtemp(prefix='dbkit-demo-')) / 'inventory.db'}"

@@ -147,6 +147,30 @@ class TestContexts(Behaviour):
             self.assertIn(repr(name), str(caught.error))
             self.assertIsNone(getattr(context, name, None))
 
+    async def test_a_class_that_is_not_decorated_is_named_by_the_error_about_its_attribute(self):
+        for name in ("session", "async_session", "connection"):
+
+            async def body(context, name=name):
+                getattr(context, name)
+
+            write = self.colour.awaitable(manager_of(self.db).writer(self.colour.function(body)))
+            context = Plain()
+            error = await self.raises(AttributeError, write, context)
+            self.assertEqual(1, len(error.__notes__))
+            self.assertIn("Plain", error.__notes__[0])
+            self.assertIn("@enginefacade.transaction_context_provider", error.__notes__[0])
+            with self.raising(AttributeError) as caught:
+                async with self.opener(context)():
+                    await write(context)  # it passes two blocks, and is told once
+            self.assertEqual(1, len(caught.error.__notes__))
+
+    async def test_other_attribute_errors_stay_as_they_are(self):
+        for thing, name in ((Plain(), "session"), (self.face.context, "sesion"), (None, "session")):
+            with self.raising(AttributeError) as caught:
+                async with self.writer():
+                    getattr(thing, name)
+            self.assertFalse(hasattr(caught.error, "__notes__"))
+
     async def test_the_transaction_itself_takes_hooks(self):
         calls = []
         async with self.writer():

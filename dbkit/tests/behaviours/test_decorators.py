@@ -216,6 +216,15 @@ class TestBlockingFunctions(Behaviour):
         with function():
             raise AssertionError("a generator was entered as a context manager")
 
+    def test_a_class_is_refused_with_the_advice_to_decorate_its_methods(self):
+        class Store:
+            """Its instances would outlive the block."""
+
+        for manager in (self.db.writer, self.db.reader.independent):
+            error = self.assertRaises(InvalidDecoration, manager, Store)
+            self.assertIn("Store is a class", str(error))
+            self.assertIn("decorate its methods", str(error))
+
     def test_what_is_no_function_is_refused(self):
         for thing in (5, "text", object()):
             error = self.assertRaises(InvalidDecoration, self.db.writer, thing)

@@ -70,6 +70,16 @@ class TestStart(StartBehaviour):
             self.assertNotIn("s3cr3t", shown)
         self.assertEqual(3, self.log.output.count("is out of reach"))
 
+    async def test_a_refused_connection_says_that_it_was_never_made_why_and_where(self):
+        url = self.nowhere()
+        with self.raising(DBConnectionError) as caught:
+            await self.use(self.open(url, max_retries=0))
+        said = str(caught.error)
+        self.assertTrue(said.startswith("could not connect to the database: "), said)
+        self.assertRegex(said, r"(?i)refused|can't connect|connect call failed")
+        self.assertIn(f"app:***@{LOOPBACK}:{url.port}/shop", said)
+        self.assertNotIn("s3cr3t", said)
+
     async def test_none_is_made_without_retries(self):
         with self.raising(DBConnectionError):
             await self.use(self.open(self.nowhere(), max_retries=0))
@@ -110,14 +120,17 @@ class TestStart(StartBehaviour):
         with self.raising(DBAccessDenied) as caught:
             await self.use(self.open(url))
         self.assertEqual([], self.clock.slept)
+        self.assertEqual("dbkit", caught.error.user)
+        self.assertIn("user dbkit", str(caught.error))
         self.assertNotIn("wr0ng", str(caught.error))
 
     @on(POSTGRESQL)
     async def test_an_unknown_user_is_said_at_once(self):
         estate = Estate("postgresql")
-        with self.raising(DBAccessDenied):
+        with self.raising(DBAccessDenied) as caught:
             await self.use(self.open(estate.url(self.combination.driver, username="nobody_of_that_name")))
         self.assertEqual([], self.clock.slept)
+        self.assertIn("user nobody_of_that_name", str(caught.error))
 
     async def test_a_start_that_succeeds_makes_one_connection(self):
         opened = []
@@ -140,6 +153,14 @@ class TestStart(StartBehaviour):
         with self.raising(DBConnectionError):
             await self.use(database)
         self.assertEqual([], self.clock.slept)
+
+
+class TestFileThatCannotBeOpened(testtools.TestCase):
+    def test_the_error_names_it(self):
+        made = dbkit.Database("sqlite:////nowhere/at/all/app.db", max_retries=0)
+        error = self.assertRaises(DBNonExistentDatabase, made.writer(lambda: made.session.scalar(text("SELECT 1"))))
+        self.assertEqual("/nowhere/at/all/app.db", error.database)
+        self.assertIn("the file cannot be opened: database /nowhere/at/all/app.db", str(error))
 
 
 @behaviours(ONE_PER_PRODUCT & SERVERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from dbkit.exceptions import ModeConflict
+from dbkit.exceptions import InvalidSetting, ModeConflict
 from dbkit.spec import Handle, Isolation, Mode, Propagation
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import BOTH_FACES, ONE_PER_PRODUCT, SERVERS
@@ -65,7 +65,7 @@ class TestModifiers(Behaviour):
         self.assertIn("reader.replica", str(caught.error))
 
     async def test_a_level_that_does_not_exist_is_refused_with_those_that_do(self):
-        with self.raising(ModeConflict) as caught:
+        with self.raising(InvalidSetting) as caught:
             self.writer.isolation("SNAPSHOTTY")
         for level in ("SNAPSHOTTY", "READ COMMITTED", "SERIALIZABLE"):
             self.assertIn(level, str(caught.error))

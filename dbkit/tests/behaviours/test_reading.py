@@ -225,6 +225,11 @@ class TestReaders(Behaviour):
             await self.refused(lambda session, statement=statement: session.execute(statement))
             self.place.empty()
 
+    async def test_the_refusal_says_to_make_it_a_writer_and_suspects_no_server(self):
+        error = await self.refused(lambda session: session.execute(delete(Item)))
+        self.assertIn("make it a writer", str(error))
+        self.assertNotIn("URL", str(error))
+
     async def test_text_is_refused(self):
         for statement in ("INSERT INTO items (id, amount) VALUES (5, 0)", "UPDATE items SET amount = 3"):
             await self.refused(lambda session, statement=statement: session.execute(text(statement)))

@@ -128,8 +128,50 @@ class TestExplain(CommandTestCase):
         code, written, _ = self.dbkit("explain", "-f", "json", "nothing at all")
         self.assertEqual((1, ""), (code, written))
 
+    def test_a_class_is_explained(self):
+        for asked in ("DBDeadlock", "dbdeadlock", "dbkit.exceptions.DBDeadlock"):
+            code, written, complained = self.dbkit("explain", asked)
+            self.assertEqual((0, ""), (code, complained))
+            for part in ("DBDeadlock: ", "raised for  mysql 1213", "raised for  postgresql 40P01", "errors/DBDeadlock"):
+                self.assertIn(part, written)
+
+    def test_a_class_is_explained_for_programs_by_a_row_for_each_rule(self):
+        rows = self.rows("DBSerializationFailure")
+        self.assertEqual({"mysql", "postgresql", "sqlite"}, {row["product"] for row in rows})
+        self.assertEqual({"DBSerializationFailure"}, {row["raises"] for row in rows})
+        (row,) = self.rows("InvalidURL")
+        self.assertEqual(("", "InvalidURL", "errors/InvalidURL"), (row["product"], row["raises"], row["page"]))
+        (row,) = self.rows("DriverError")
+        self.assertEqual("DriverError", row["raises"])
+
+    def test_a_code_may_be_typed_in_small_letters(self):
+        self.assertEqual(self.rows("40P01"), self.rows("40p01"))
+        self.assertEqual(self.rows("SQLITE_BUSY"), self.rows("sqlite_busy"))
+
+    def test_what_nothing_knows_is_told_what_was_looked_for(self):
+        code, written, complained = self.dbkit("explain", "DBDeadlok")
+        self.assertEqual((1, ""), (code, written))
+        for part in ("Looked for", "SQLSTATE", "Try the code alone", "Near to it: DBDeadlock"):
+            self.assertIn(part, complained)
+
     def test_nothing_to_explain_is_a_usage_error(self):
         self.assertEqual(2, self.dbkit("explain")[0])
+
+
+class TestServerNames(CommandTestCase):
+    """A kind of server has the same names wherever one is asked for."""
+
+    def test_each_name_is_taken_by_both_commands_and_another_by_none(self):
+        for name in ("mysql", "mariadb", "postgresql"):
+            code, _, complained = self.dbkit("demo", "--server", name, "--rows", "1")
+            self.assertEqual(2, code)
+            self.assertIn("argument --rows", complained)  # so --server was understood
+        for command in (("dbkit", "demo", "--server"), ("dbkit.testing.servers", "--kind")):
+            done = subprocess.run(
+                [sys.executable, "-m", *command, "oracle"], capture_output=True, text=True, timeout=60, check=False
+            )
+            self.assertEqual((2, ""), (done.returncode, done.stdout))
+            self.assertRegex(done.stderr, "mariadb.*mysql.*postgresql")
 
 
 class TestWithoutSecrets(testtools.TestCase):

@@ -100,6 +100,13 @@ class TestEntry(testtools.TestCase):
         for outer, mode in TABLE:
             error = self.assertRaises(ModeConflict, enter, mode, outer, outer_colour=Colour.ASYNCIO)
             self.assertIn("run_sync", str(error))
+            self.assertNotIn("context", str(error))  # a Database has none
+
+    def test_an_asyncio_block_in_a_blocking_one_is_told_to_change_the_outer_one(self):
+        for outer, mode in TABLE:
+            error = self.assertRaises(ModeConflict, enter, mode, outer, colour=Colour.ASYNCIO)
+            self.assertIn("open the outer one with async with", str(error))
+            self.assertNotIn("run_sync", str(error))
 
     def test_a_level_joins_one_that_is_as_strong(self):
         for asked, have in itertools.product((None, *Isolation), repeat=2):

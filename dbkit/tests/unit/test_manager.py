@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import copy
 import itertools
 
 import fixtures
@@ -11,7 +14,15 @@ from oslo_config import cfg
 import dbkit
 from dbkit import enginefacade
 from dbkit.database import DatabaseManager
-from dbkit.exceptions import AlreadyStartedError, CantStartEngineError, ModeConflict, NoTransaction, UnknownSetting
+from dbkit.exceptions import (
+    AlreadyStartedError,
+    CantStartEngineError,
+    InvalidSetting,
+    ModeConflict,
+    NoTransaction,
+    UnknownSetting,
+    UsageError,
+)
 from dbkit.spec import Handle, Isolation, Mode, Propagation, TransactionSpec
 from dbkit.transaction.manager import ContextManager
 
@@ -102,6 +113,59 @@ class TestModifiers(testtools.TestCase):
         database = dbkit.Database("sqlite://")
         self.assertIsInstance(database.writer, DatabaseManager)
         self.assertEqual((Mode.READER, Mode.WRITER), (database.reader.spec.mode, database.writer.spec.mode))
+
+
+class TestMistakes(testtools.TestCase):
+    """What is easily written by mistake is refused in words that say what to write."""
+
+    def setUp(self):
+        super().setUp()
+        self.db = dbkit.Database("sqlite://")
+        self.manager = enginefacade.transaction_context()
+
+    def test_an_unknown_level_is_refused_with_the_nearest_and_the_list(self):
+        for level in ("REPEATABLE_REED", "repeatable reed", "Repeatable-Reed"):
+            error = self.assertRaises(InvalidSetting, self.db.writer.isolation, level)
+            self.assertIsInstance(error, ValueError)
+            self.assertIn("did you mean 'REPEATABLE READ'?", str(error))
+            self.assertIn(", ".join(each.sql for each in Isolation), str(error))
+
+    def test_what_is_near_to_no_level_is_refused_with_the_list(self):
+        for level in ("snapshot", "", 3, None):
+            error = self.assertRaises(InvalidSetting, self.db.writer.isolation, level)
+            self.assertNotIn("did you mean", str(error))
+            self.assertIn("there are READ UNCOMMITTED", str(error))
+
+    def test_a_manager_in_place_of_a_block_is_refused_with_what_to_write(self):
+        for manager, block in (
+            (self.db.writer, "db.writer()"),
+            (self.db.reader.replica.connection, "db.reader.replica.connection()"),
+            (self.db.writer.savepoint.isolation("serializable"), 'db.writer.savepoint.isolation("SERIALIZABLE")()'),
+            (self.manager.writer, "enginefacade.writer.using(context)"),
+            (self.manager.reader.independent, "enginefacade.reader.independent.using(context)"),
+        ):
+            error = self.assertRaises(UsageError, contextlib.ExitStack().enter_context, manager)
+            self.assertTrue(str(error).endswith(f"write: with {block} as session"), str(error))
+            error = self.assertRaises(UsageError, asyncio.run, self.enter(manager))
+            self.assertTrue(str(error).endswith(f"write: async with {block} as session"), str(error))
+
+    async def enter(self, manager):
+        async with manager:
+            raise AssertionError("a manager was entered")
+
+    def test_an_unknown_modifier_is_refused_with_the_nearest(self):
+        for manager in (self.db.writer, self.manager.reader):
+            error = self.assertRaises(AttributeError, getattr, manager, "independant")
+            self.assertIn("'independant'; did you mean 'independent'?", str(error))
+            self.assertEqual("independant", error.name)
+
+    def test_what_is_near_to_no_modifier_is_refused_with_the_list(self):
+        error = self.assertRaises(AttributeError, getattr, self.db.reader, "zzz")
+        self.assertIn("there are connection, independent, isolation, replica, savepoint", str(error))
+
+    def test_protocols_that_ask_for_more_find_nothing(self):
+        self.assertFalse(hasattr(self.db.writer, "__wrapped__"))
+        self.assertEqual(self.db.writer.spec, copy.copy(self.db.writer).spec)
 
 
 class TestConfiguring(testtools.TestCase):

@@ -7,22 +7,25 @@ import sqlite3
 import testtools
 from sqlalchemy import exc
 
-from dbkit.backends.build import build_error
+from dbkit.backends.build import Place, build_error
 from dbkit.backends.rules import Rule, RuleSet, Signature, class_names, layers
 from dbkit.exceptions import (
+    DBAccessDenied,
     DBConnectionError,
     DBDataError,
     DBDeadlock,
     DBError,
     DBIntegrityError,
     DBInvalidUnicodeParameter,
+    DBNonExistentDatabase,
     DBNotSupportedError,
+    DBReadOnly,
     DBTooManyConnections,
     Outcome,
 )
 from dbkit.tests.samples.rulesets import RULESETS
 
-_LOST, _CONFLICT, _SOME_LOSS, _WRONG, _FULL = 1, 2, 3, 4, 5
+_LOST, _CONFLICT, _SOME_LOSS, _WRONG, _FULL, _DENIED, _ABSENT, _READ_ONLY = 1, 2, 3, 4, 5, 6, 7, 8
 
 
 def _signature(error):
@@ -39,6 +42,9 @@ ACME = RuleSet(
         Rule(DBConnectionError, codes=(_SOME_LOSS,)),
         Rule(DBError, codes=(_WRONG,), means="the statement is wrong", quotable=True),
         Rule(DBTooManyConnections, codes=(_FULL,)),
+        Rule(DBAccessDenied, codes=(_DENIED,), extract=r"user (?P<user>\w+)"),
+        Rule(DBNonExistentDatabase, codes=(_ABSENT,), means="the file cannot be opened"),
+        Rule(DBReadOnly, codes=(_READ_ONLY,)),
     ),
     signature=_signature,
     failed_statement=Outcome.ABORTED,
@@ -176,3 +182,60 @@ class TextTest(testtools.TestCase):
 
     def test_does_not_quote_where_there_is_no_statement_to_compare_with(self):
         self.assertNotIn("secret", str(built(_WRONG, "secret", at_commit=True)))
+
+
+class ConnectionTextTest(testtools.TestCase):
+    """A connection that was never made and one that was lost are told apart, with the driver's reason."""
+
+    def test_a_connection_that_was_never_made(self):
+        text = str(built(_LOST, "Connection refused", in_transaction=False))
+        self.assertTrue(text.startswith("could not connect to the database: Connection refused;"), text)
+        self.assertIn("check that the server runs", text)
+
+    def test_a_connection_that_was_lost(self):
+        for phase in ({"statement": "SELECT 1"}, {"statement": "INSERT", "in_transaction": False}):
+            text = str(built(_LOST, "server has gone", **phase))
+            self.assertTrue(text.startswith("the connection to the database was lost: server has gone;"), text)
+            self.assertIn("run the transaction again", text)
+
+    def test_without_a_reason_the_rule_says_what_it_means(self):
+        rules = RuleSet(
+            "x", (Rule(DBConnectionError, codes=(1,), disconnect=True, means="it stops"),), signature=_signature
+        )
+        error = build_error(rules, AcmeError(1, ""), in_transaction=False)
+        self.assertTrue(str(error).startswith("could not connect to the database: it stops;"), str(error))
+
+    def test_a_server_that_is_full_keeps_its_own_words(self):
+        text = str(built(_FULL, "too many clients", in_transaction=False))
+        self.assertTrue(text.startswith(f"{DBTooManyConnections.summary}: too many clients;"), text)
+
+    def test_no_reason_shows_a_password_or_a_parameter(self):
+        place = Place(secrets=("hunter2",))
+        self.assertNotIn("hunter2", str(built(_LOST, "no host hunter2@h", in_transaction=False, place=place)))
+        self.assertNotIn("hunter2", repr(place))
+        self.assertNotIn("Ann", str(built(_LOST, "lost at Ann", statement="S", parameters={"name": "Ann"})))
+
+
+class PlaceTest(testtools.TestCase):
+    place = Place({"database": "/var/lib/app.db", "user": "app"})
+
+    def test_the_url_names_what_the_driver_does_not(self):
+        error = built(_ABSENT, "unable to open", in_transaction=False, place=self.place)
+        self.assertEqual("/var/lib/app.db", error.database)
+        self.assertIn("the file cannot be opened: database /var/lib/app.db", str(error))
+        error = built(_DENIED, "no", in_transaction=False, place=self.place)
+        self.assertEqual("app", error.user)
+        self.assertIn("user app", str(error))
+
+    def test_the_drivers_own_word_is_stronger(self):
+        self.assertEqual("ann", built(_DENIED, "no user ann", in_transaction=False, place=self.place).user)
+
+    def test_errors_about_something_else_name_neither(self):
+        text = str(built(_CONFLICT, statement="S", place=self.place))
+        self.assertNotIn("app", text)
+
+    def test_a_reader_is_told_to_become_a_writer_and_a_writer_to_look_at_its_server(self):
+        text = str(built(_READ_ONLY, statement="INSERT", place=Place(is_reader=True)))
+        self.assertIn("make it a writer", text)
+        self.assertNotIn("URL", text)
+        self.assertIn("check which server or file the URL points to", str(built(_READ_ONLY, statement="INSERT")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import testtools
 
-from dbkit.backends.explain import explain
+from dbkit import exceptions
+from dbkit.backends.explain import explain, explain_class
 from dbkit.exceptions import Outcome
 from dbkit.tests.samples.rulesets import RULESETS
 from dbkit.tests.samples.specimen import PRODUCTS, load
@@ -54,12 +55,32 @@ class ExplainTest(testtools.TestCase):
             explained("(pymysql.err.IntegrityError) (1062, \"Duplicate entry '1213' for key 'PRIMARY'\")"),
         )
 
+    def test_codes_in_small_letters(self):
+        for text in ("40p01", " [40p01] ", "sqlite_busy", "Sqlite_Constraint_Unique"):
+            self.assertEqual(1, len(explained(text)), text)
+        self.assertEqual([("postgresql", "40P01", "DBDeadlock")], explained("40p01"))
+
+    def test_our_own_texts_lead_to_the_rule(self):
+        self.assertEqual(
+            [("mysql", "2003", "DBConnectionError")],
+            explained("DBConnectionError: could not connect to the database: no route [2003]; check that it runs"),
+        )
+
     def test_says_what_becomes_of_the_transaction(self):
         (deadlock,) = explain("40P01", RULESETS.values())
         self.assertIs(Outcome.ABORTED, deadlock.outcome)
         self.assertTrue(deadlock.transient)
         for words in ("postgresql 40P01", "DBDeadlock", "rolled back", "errors/DBDeadlock", deadlock.source):
             self.assertIn(words, str(deadlock))
+
+    def test_what_is_unknown_is_told_what_was_looked_for_and_what_to_try(self):
+        (unknown,) = explain("a b c", RULESETS.values())
+        for words in ("SQLSTATE", "MySQL or MariaDB", "SQLITE_", "dbkit.exceptions", "40P01", "DBDeadlock"):
+            self.assertIn(words, str(unknown))
+
+    def test_a_class_that_is_nearly_right_is_a_hint(self):
+        (unknown,) = explain("DBDeadlok", RULESETS.values())
+        self.assertIn("DBDeadlock", unknown.hints)
 
     def test_unknown_code_gets_an_answer_with_what_is_near(self):
         (unknown,) = explain("12134", RULESETS.values())
@@ -86,3 +107,36 @@ class ExplainTest(testtools.TestCase):
                 if code and sample.expected["rule"] and code != "unknown":
                     labels = [each.rule.label for each in explain(str(code), [RULESETS[product]]) if each.rule]
                     self.assertIn(sample.expected["rule"], labels, sample.label)
+
+
+class ExplainClassTest(testtools.TestCase):
+    def explained(self, text):
+        return explain_class(text, RULESETS.values())
+
+    def test_a_class_says_what_it_means_and_which_rules_raise_it(self):
+        found = self.explained("DBDeadlock")
+        self.assertIs(exceptions.DBDeadlock, found.raises)
+        self.assertIn(("mysql", "1213"), [(each.product, each.asked) for each in found.rules])
+        self.assertEqual({"DBDeadlock"}, {each.raises.__name__ for each in found.rules})
+        self.assertIn("DBSerializationFailure", found.narrower)
+        for words in (found.means, "yes", "rolled back", "errors/DBDeadlock", "raised for  postgresql 40P01: "):
+            self.assertIn(words, str(found))
+
+    def test_it_is_found_by_its_place_in_small_letters_and_in_a_line_of_a_log(self):
+        for text in ("dbkit.exceptions.DBDeadlock", "dbdeadlock", "dbkit.exceptions.DBDeadlock: the transaction was"):
+            self.assertIs(exceptions.DBDeadlock, self.explained(text).raises, text)
+
+    def test_every_class_is_explained(self):
+        for name in set(exceptions.__all__) - {"Outcome"}:
+            found = self.explained(name)
+            self.assertIs(getattr(exceptions, name), found.raises)
+            self.assertIn(found.means, str(found))
+
+    def test_a_class_that_no_rule_raises_says_so_by_its_silence(self):
+        found = self.explained("InvalidURL")
+        self.assertEqual((), found.rules)
+        self.assertNotIn("rule", str(found))
+
+    def test_what_is_no_class_is_none(self):
+        for text in ("", "Outcome", "DBDeadlok", "1213"):
+            self.assertIsNone(self.explained(text))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import testtools
 
-from dbkit.backends.messages import describe, is_quotable
-from dbkit.exceptions import DBDuplicateEntry, DBError, DBNonExistentDatabase, DBReferenceError
+from dbkit.backends.messages import describe, is_quotable, reason
+from dbkit.exceptions import DBAccessDenied, DBDuplicateEntry, DBError, DBNonExistentDatabase, DBReferenceError
 
 
 class DescribeTest(testtools.TestCase):
@@ -35,6 +35,30 @@ class DescribeTest(testtools.TestCase):
 
     def test_rule_says_better_what_happened(self):
         self.assertTrue(describe(DBError, {}, happened="the disk is full").startswith("the disk is full;"))
+
+    def test_who_knows_more_gives_the_advice(self):
+        self.assertEqual(f"{DBError.summary}; ask Ann", describe(DBError, {}, advice="ask Ann"))
+
+    def test_names_the_user(self):
+        self.assertIn("user app", describe(DBAccessDenied, {"user": "app"}))
+
+
+class ReasonTest(testtools.TestCase):
+    def test_is_the_first_line(self):
+        self.assertEqual("Connection refused", reason(" Connection refused\n\tIs the server running?", ()))
+        self.assertEqual("", reason("", ()))
+
+    def test_is_short(self):
+        self.assertEqual("x" * 200 + "...", reason("x" * 300, ()))
+
+    def test_holds_no_secret_that_is_known(self):
+        for secrets in (("hunter2",), (("hunter2",), {"id": 5}), ((), {"name": "hunter2"})):
+            self.assertEqual("", reason('no host "hunter2@db.example"', secrets))
+
+    def test_holds_nothing_that_looks_like_a_secret(self):
+        for text in ("bad dsn password=x host=h", "cannot read postgresql://u:x@h/d", "passwd: x", "token = x"):
+            self.assertEqual("", reason(text, ()), text)
+        self.assertEqual("no password supplied", reason("no password supplied", ()))
 
 
 class QuotableTest(testtools.TestCase):

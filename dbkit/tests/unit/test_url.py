@@ -72,6 +72,11 @@ class TestRefusal(testtools.TestCase):
 
 
 class TestAcceptance(testtools.TestCase):
+    def test_space_around_a_url_is_no_part_of_it(self):
+        for url in ("sqlite:///app.db", "postgresql://u:p@host/db", "mysql://u:p@host/db?charset=latin1"):
+            for text in (f" {url}", f"{url} ", f"\t{url}\r\n"):
+                self.assertEqual(urls.vet(url), urls.vet(text))
+
     def test_a_url_object_is_taken_as_it_is(self):
         url = URL.create("postgresql+psycopg", "u", "p@ss/word", "host", 5432, "db")
         self.assertEqual(url, urls.vet(url))
@@ -189,6 +194,23 @@ class TestColours(testtools.TestCase):
             error = self.assertRaises(DriverMissing, urls.for_colour, "mysql://host/db", Colour.ASYNCIO)
             self.assertIn("pip install 'dbkit[asyncmy]'", str(error))
             urls.for_colour("mysql://host/db", Colour.BLOCKING)
+
+    def test_a_missing_stand_in_says_why_it_is_needed_and_what_else_can_be_done(self):
+        for url, module, colour, words in (
+            ("postgresql+asyncpg://host/db", "psycopg2", Colour.BLOCKING, "'asyncpg', which serves asyncio code only"),
+            ("postgresql+psycopg2://host/db", "asyncpg", Colour.ASYNCIO, "'psycopg2', which serves blocking code only"),
+        ):
+            with mock.patch.dict(sys.modules, {module: None}):
+                error = self.assertRaises(DriverMissing, urls.for_colour, url, colour)
+            self.assertIn(f"pip install 'dbkit[{module}]'", str(error))
+            self.assertIn(words, str(error))
+            self.assertIn("leave the driver out of the URL", str(error))
+
+    def test_a_missing_driver_that_the_url_names_needs_no_reason(self):
+        for url, module in (("postgresql+psycopg2://host/db", "psycopg2"), ("mysql://host/db", "pymysql")):
+            with mock.patch.dict(sys.modules, {module: None}):
+                error = self.assertRaises(DriverMissing, urls.for_colour, url, Colour.BLOCKING)
+            self.assertNotIn("stands in", str(error))
 
     def test_a_driver_that_would_stop_all_green_threads_is_refused(self):
         patcher = types.ModuleType("eventlet.patcher")

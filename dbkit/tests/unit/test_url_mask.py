@@ -5,7 +5,7 @@ from __future__ import annotations
 import testtools
 from sqlalchemy.engine import URL, make_url
 
-from dbkit.engines.url_mask import is_secret, mask, mask_mapping, mask_parameters, mask_text
+from dbkit.engines.url_mask import is_secret, mask, mask_mapping, mask_parameters, mask_text, secrets_of
 
 MASKED = {
     "postgresql://u:s3cret@host:5432/db": "postgresql://u:***@host:5432/db",
@@ -62,6 +62,11 @@ class TestMask(testtools.TestCase):
     def test_only_texts_with_a_url_are_touched(self):
         self.assertEqual("u:p@h", mask_text("u:p@h"))
         self.assertIs(None, mask_text(None))
+
+    def test_the_secrets_of_a_url_are_what_is_hidden(self):
+        url = make_url("mysql://u:one@h/d?passwd=two&passwd=three&charset=utf8&ssl_key_password=four")
+        self.assertEqual(("one", "two", "three", "four"), secrets_of(url))
+        self.assertEqual((), secrets_of(make_url("sqlite:///app.db")))
 
     def test_a_name_tells_whether_it_holds_a_secret(self):
         for name in ("password", "passwd", "PWD", "sslpassword", "api_token", "scram_client_key", "odbc_connect"):

@@ -1,0 +1,188 @@
+"""The programs in the documentation do what it says of them."""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import contextlib
+import importlib
+import io
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import fixtures
+import testtools
+
+ROOT = Path(__file__).parents[3]
+USER = ROOT / "doc" / "source" / "user"
+EXAMPLES = USER / "examples"
+NAMES = frozenset(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+class ExampleCase(testtools.TestCase):
+    """Imports examples anew for each test, on an SQLite file of the test's own."""
+
+    needs: tuple[str, ...] = ()
+
+    def setUp(self):
+        super().setUp()
+        for module in self.needs:
+            if find_spec(module) is None:
+                self.skipTest(f"{module} is not installed: pip install {module}")
+        self.folder = Path(self.useFixture(fixtures.TempDir()).path)
+        self.useFixture(fixtures.EnvironmentVariable("OS_DATABASE__CONNECTION"))
+        self.useFixture(fixtures.EnvironmentVariable("DATABASE_URL", f"sqlite:///{self.folder / 'app.db'}"))
+        self.useFixture(fixtures.FakeLogger(level=10))
+        self.useFixture(fixtures.MonkeyPatch("sys.path", [str(EXAMPLES), *sys.path]))
+        self.addCleanup(self.forget)
+
+    def forget(self):
+        for name in NAMES & set(sys.modules):
+            del sys.modules[name]
+
+    def load(self, name):
+        return importlib.import_module(name)
+
+
+class Service:
+    """What each of the services answers; mixed into an :class:`ExampleCase`."""
+
+    example = ""
+
+    def test_it_stores_refuses_and_lists(self):
+        self.load("accounts").create_tables()
+        self.assertEqual(
+            [201, 201, 409, 200, 404],
+            self.answers("PUT /accounts/bob", "PUT /accounts/ann", "PUT /accounts/ann", "GET /accounts", "GET /"),
+        )
+        self.assertRegex(self.bodies[3], "ann[^b]*bob")
+        self.assertEqual(["ann", "bob"], self.load("accounts").owners())
+        self.load("accounts").db.dispose()
+
+    def test_an_error_of_the_database_is_answered_without_its_text(self):
+        self.assertEqual([500], self.answers("GET /accounts"))  # there are no tables
+        self.assertIn("the database failed", self.bodies[0])
+        self.assertNotIn("table", self.bodies[0])
+
+    def answers(self, *requests):
+        """Send the requests; return the status of each answer and keep the bodies."""
+        self.bodies = []
+        statuses = []
+        for status, body in self.exchange([request.split(" ") for request in requests]):
+            statuses.append(status)
+            self.bodies.append(body.decode())
+        return statuses
+
+
+class Wsgi(Service):
+    application = "application"
+
+    def exchange(self, requests):
+        application = getattr(self.load(self.example), self.application)
+        for method, path in requests:
+            said = []
+            environ = {
+                "REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": "",
+                "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+                "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),
+                "wsgi.errors": io.StringIO(), "wsgi.multithread": True, "wsgi.multiprocess": True,
+                "wsgi.run_once": False,
+            }  # fmt: skip
+            parts = application(environ, lambda status, headers, exc_info=None, said=said: said.append(status))
+            with contextlib.closing(parts) if hasattr(parts, "close") else contextlib.nullcontext():
+                body = b"".join(parts)
+            yield int(said[0].split(" ")[0]), body
+
+
+class Asgi(Service):
+    needs = ("aiosqlite", "greenlet")
+    application = "application"
+
+    def exchange(self, requests):
+        return asyncio.run(self.serve(getattr(self.load(self.example), self.application), requests))
+
+    async def serve(self, application, requests):
+        notices, replies = asyncio.Queue(), asyncio.Queue()
+        life = asyncio.create_task(application({"type": "lifespan", "asgi": {}}, notices.get, replies.put))
+        await notices.put({"type": "lifespan.startup"})
+        self.assertEqual("lifespan.startup.complete", (await replies.get())["type"])
+        answers = [await self.ask(application, method, path) for method, path in requests]
+        await notices.put({"type": "lifespan.shutdown"})
+        self.assertEqual("lifespan.shutdown.complete", (await replies.get())["type"])
+        await life
+        return answers
+
+    async def ask(self, application, method, path):
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        await application(
+            {
+                "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+                "raw_path": path.encode(), "query_string": b"", "headers": [], "scheme": "http", "root_path": "",
+            },
+            receive,
+            send,
+        )  # fmt: skip
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+class TestWsgi(Wsgi, ExampleCase):
+    example = "wsgi_app"
+
+
+class TestFlask(Wsgi, ExampleCase):
+    example, application = "flask_app", "app"
+    needs = ("flask",)
+
+
+class TestAsgi(Asgi, ExampleCase):
+    example = "asgi_app"
+
+
+class TestFastAPI(Asgi, ExampleCase):
+    example, application = "fastapi_app", "app"
+    needs = (*Asgi.needs, "fastapi")
+
+
+class TestContexts(ExampleCase):
+    def test_the_program_reads_its_configuration_and_works(self):
+        conf = self.folder / "bank.conf"
+        conf.write_text(f"[database]\nconnection = sqlite:///{self.folder / 'bank.db'}\n", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "contexts.py"), "--config-file", str(conf)],
+            capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+        )  # fmt: skip
+        self.assertEqual((0, "0\n"), (done.returncode, done.stdout), done.stderr)
+
+
+class TestCredentials(ExampleCase):
+    def test_the_callable_is_what_the_database_asks(self):
+        secret = self.folder / "database.json"
+        secret.write_text(json.dumps({"user": "app", "password": "s3cr3t"}), encoding="utf-8")
+        self.useFixture(fixtures.EnvironmentVariable("DATABASE_SECRET", str(secret)))
+        example = self.load("credentials")
+        self.assertEqual(("app", "s3cr3t"), tuple(example.current()))
+        self.assertEqual(("app", "s3cr3t"), tuple(example.db.settings.credentials()))
+
+
+class TestPages(testtools.TestCase):
+    def test_every_program_stands_on_a_page(self):
+        text = "\n".join(page.read_text(encoding="utf-8") for page in USER.glob("*.rst"))
+        shown = set(re.findall(r"literalinclude:: examples/(\w+)\.py", text))
+        self.assertEqual(set(NAMES), shown)
+
+    def test_every_extra_stands_in_the_table(self):
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / "setup.cfg", encoding="utf-8")
+        page = (USER / "installation.rst").read_text(encoding="utf-8")
+        self.assertEqual(set(setup["extras"]), set(re.findall(r"^``(\w+)`` ", page, re.MULTILINE)))
