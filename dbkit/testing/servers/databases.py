@@ -22,7 +22,7 @@ def server_version(endpoint: Endpoint) -> str:
     :raises BackendNotAvailable: it cannot be reached, or no driver is installed.
     """
     try:
-        with _connected(endpoint, None) as run:
+        with connected(endpoint, None) as run:
             rows = run("SHOW server_version" if endpoint.kind == "postgresql" else "SELECT VERSION()")
     except (DBError, DriverMissing) as failed:
         raise BackendNotAvailable(
@@ -37,7 +37,7 @@ def create_database(endpoint: Endpoint, name: str) -> bool:
     :raises DBError: the server refused.
     """
     quoted = _quoted(endpoint, name)
-    with _connected(endpoint, None) as run:
+    with connected(endpoint, None) as run:
         if run(_EXISTS[endpoint.kind], (name,)):
             return False
         run(
@@ -55,24 +55,22 @@ def drop_database(endpoint: Endpoint, name: str) -> None:
     """
     quoted = _quoted(endpoint, name)
     if endpoint.kind == "postgresql":
-        with _connected(endpoint, None) as run:
+        with connected(endpoint, None) as run:
             if prepared := run("SELECT gid FROM pg_prepared_xacts WHERE database = %s", (name,)):
-                with _connected(endpoint, name) as inside:  # only there can they be rolled back
+                with connected(endpoint, name) as inside:  # only there can they be rolled back
                     for (gid,) in prepared:
                         inside("ROLLBACK PREPARED '{}'".format(str(gid).replace("'", "''")))
             with contextlib.suppress(TimeoutError):  # FORCE does the same with a pause of 0.1 s, and is there for these
                 wait_until(lambda: not run(_END_SESSIONS, (name,)), _SESSIONS_S, "the end of the database's sessions")
             run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
         return
-    with _connected(endpoint, None) as run:
+    with connected(endpoint, None) as run:
         for (session,) in run("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", (name,)):
             with contextlib.suppress(DBError):  # it may have ended by itself
                 run(f"KILL {int(session)}")
         run(f"SET SESSION lock_wait_timeout = {_ANSWER_S // 2}")
         run(f"DROP DATABASE IF EXISTS {quoted}")
 
-
-Runner = Callable[..., Sequence[tuple[Any, ...]]]
 
 _EXISTS: Mapping[str, str] = {
     "postgresql": "SELECT 1 FROM pg_database WHERE datname = %s",
@@ -112,27 +110,59 @@ _DRIVERS: Mapping[str, Sequence[tuple[str, str, Callable[[Endpoint, str | None],
 }
 
 
+class Runner:
+    """Runs statements on one connection, each in a transaction of its own."""
+
+    def __init__(self, connection: Any, error: type[Exception], endpoint: Endpoint) -> None:
+        self._connection = connection
+        self._error = error
+        self._endpoint = endpoint
+
+    def __call__(self, statement: str, parameters: Sequence[Any] | None = None) -> Sequence[tuple[Any, ...]]:
+        """Run a statement and return its rows.
+
+        :raises DBError: the server refused it.
+        """
+        return self._run(statement, parameters)[1]
+
+    def record(self, statement: str) -> Mapping[str, Any]:
+        """Run a statement and return its first row by the names of the columns; empty if there is none.
+
+        :raises DBError: the server refused it.
+        """
+        names, rows = self._run(statement, None)
+        return dict(zip(names, rows[0], strict=True)) if rows else {}
+
+    def _run(self, statement: str, parameters: Sequence[Any] | None) -> tuple[Sequence[str], Sequence[tuple[Any, ...]]]:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement, parameters)
+            if not cursor.description:
+                return [], []
+            return [column[0] for column in cursor.description], list(cursor.fetchall())
+        except self._error as failed:
+            server = f"the {self._endpoint.kind} server at {_place(self._endpoint)}"
+            message = f"{server} refused {statement!r}: {failed}"
+            raise DBError(failed, message=message, statement=statement) from failed
+        finally:
+            cursor.close()
+
+
 @contextlib.contextmanager
-def _connected(endpoint: Endpoint, database: str | None) -> Iterator[Runner]:
-    """Give a function that runs one statement in autocommit and returns its rows."""
+def connected(endpoint: Endpoint, database: str | None) -> Iterator[Runner]:
+    """Give a connection on which statements can be run.
+
+    :param database: None means the one for connections that need one.
+    :raises DBConnectionError: the server does not answer.
+    :raises DriverMissing: no blocking driver is installed.
+    """
     driver, arguments = _driver_for(endpoint.kind)
     try:
         connection = driver.connect(**arguments(endpoint, database))
     except driver.Error as failed:
         message = f"no connection to the {endpoint.kind} server at {_place(endpoint)}: {failed}"
         raise DBConnectionError(failed, message=message) from failed
-
-    def run(statement: str, parameters: Sequence[Any] | None = None) -> Sequence[tuple[Any, ...]]:
-        cursor = connection.cursor()
-        try:
-            cursor.execute(statement, parameters)
-            return list(cursor.fetchall()) if cursor.description else []
-        except driver.Error as failed:
-            message = f"the {endpoint.kind} server at {_place(endpoint)} refused {statement!r}: {failed}"
-            raise DBError(failed, message=message, statement=statement) from failed
-        finally:
-            cursor.close()
-
+    run = Runner(connection, driver.Error, endpoint)
     try:
         if endpoint.kind == "postgresql":
             connection.autocommit = True

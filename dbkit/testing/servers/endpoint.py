@@ -52,9 +52,10 @@ class Endpoint:
             raise BackendNotAvailable(
                 f"{setting} is not a database URL; write {kind}://user@host:port/database"
             ) from None
-        if url.get_backend_name() not in _SCHEMES[kind]:
+        schemes = _SCHEMES.get(kind, (kind,))
+        if url.get_backend_name() not in schemes:
             raise BackendNotAvailable(
-                f"{setting} names a {url.get_backend_name()} database; it must be one of: {', '.join(_SCHEMES[kind])}"
+                f"{setting} names a {url.get_backend_name()} database; it must be one of: {', '.join(schemes)}"
             )
         return cls(kind, url.host or "localhost", url.port, url.username, url.password, url.database, dict(url.query))
 
@@ -66,9 +67,9 @@ class Endpoint:
         :param scheme: None means the kind's own name.
         :raises UsageError: the kind has no such scheme.
         """
-        scheme = scheme or self.kind
-        if scheme not in _SCHEMES[self.kind]:
-            raise UsageError(f"a {self.kind} server has no URL scheme {scheme!r}; use {', '.join(_SCHEMES[self.kind])}")
+        scheme, schemes = scheme or self.kind, _SCHEMES.get(self.kind, (self.kind,))
+        if scheme not in schemes:
+            raise UsageError(f"a {self.kind} server has no URL scheme {scheme!r}; use {', '.join(schemes)}")
         return URL.create(
             f"{scheme}+{driver}" if driver else scheme,
             username=self.user,

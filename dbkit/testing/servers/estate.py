@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from dbkit.exceptions import BackendNotAvailable, DBError, UsageError
 from dbkit.testing.servers.endpoint import Endpoint
@@ -17,9 +18,10 @@ from dbkit.testing.servers.folders import Run
 from dbkit.testing.servers.instance import DataTemplate, Instance, State
 from dbkit.testing.servers.kinds import provider_of
 from dbkit.testing.servers.loop import ClientLink
-from dbkit.testing.servers.polling import Waiting, waiting
+from dbkit.testing.servers.origins import Filling, Origin, Way, copying, emptiness
+from dbkit.testing.servers.polling import Waiting, together, waiting
 from dbkit.testing.servers.ports import LOOPBACK
-from dbkit.testing.servers.provider import Installation, Settings
+from dbkit.testing.servers.provider import Installation, Provider, Settings
 from dbkit.testing.servers.wire import Message
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +29,14 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _DROP_BOUND_S = 120.0
+
+_ACTIONS: Mapping[str, Callable[[Instance], Waiting[None]]] = {
+    "start": Instance.starting,
+    "stop": Instance.stopping,
+    "crash": Instance.crashing,
+    "freeze": Instance.freezing,
+    "remove": Instance.removing,
+}
 
 
 class Once(Generic[T]):
@@ -61,6 +71,7 @@ class Once(Generic[T]):
 @dataclass
 class _Private:
     instance: Instance
+    installation: Installation
     is_busy: bool = False
 
     def coming_free(self) -> Waiting[None]:
@@ -72,13 +83,18 @@ class _Belongings:
     servers: dict[str, _Private] = field(default_factory=dict)
     databases: dict[str, Endpoint] = field(default_factory=dict)
 
+    def private(self, key: str) -> _Private:
+        if key not in self.servers:
+            raise UsageError("this private server is gone: it was removed, or the supervisor that owned it has ended")
+        return self.servers[key]
+
 
 class Estate:
     """The service behind the supervisor's loop."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._templates: dict[str, Once[Any]] = {}
+        self._templates: dict[str, Once[Path]] = {}
         self._shared: dict[str, Once[Instance]] = {}
         self._of: dict[ClientLink, _Belongings] = {}
         self._requests: Mapping[str, Callable[[ClientLink, Message], Waiting[Message]]] = {
@@ -139,68 +155,91 @@ class Estate:
 
     def _starting_shared(self, installation: Installation) -> Waiting[Instance]:
         instance = Instance(self._run, provider_of(installation.kind), installation, {})
-        yield from self._starting_first(instance, installation)
-        return instance
-
-    def _starting_first(self, instance: Instance, installation: Installation) -> Waiting[None]:
-        key = json.dumps(installation.to_wire(), sort_keys=True)
-        if key not in self._templates:
-            self._templates[key] = Once(DataTemplate(self._run, instance.provider, installation).filling())
+        template = yield from self._template(instance.provider, installation)
         try:
-            yield from instance.creating((yield from self._templates[key].outcome()))
-            yield from instance.starting()
+            yield from instance.creating(copying(template), extra_ports=0)
+            yield from instance.starting(may_move=True)
         except BackendNotAvailable:
             yield from instance.removing()
             raise
+        return instance
+
+    def _template(self, provider: Provider, installation: Installation) -> Waiting[Path]:
+        key = json.dumps(installation.to_wire(), sort_keys=True)
+        if key not in self._templates:
+            self._templates[key] = Once(DataTemplate(self._run, provider, installation).filling())
+        return (yield from self._templates[key].outcome())
 
     def _building(self, client: ClientLink, request: Message) -> Waiting[Message]:
         installation = Installation.from_wire(request["installation"])
         settings: Settings = request["settings"]
         instance = Instance(self._run, provider_of(installation.kind), installation, settings)
         key, owned = secrets.token_hex(8), self._of[client]  # the client may leave meanwhile
-        private = owned.servers[key] = _Private(instance, is_busy=True)
+        private = owned.servers[key] = _Private(instance, installation, is_busy=True)
         try:
-            yield from self._starting_first(instance, installation)
-        except BackendNotAvailable:
+            filling = yield from self._filling(owned, private, Origin.from_wire(request.get("origin")))
+            yield from instance.creating(filling, request.get("ports", 0))
+            if request.get("start", True):
+                yield from instance.starting(may_move=True)
+        except (DBError, OSError):
             owned.servers.pop(key, None)
+            yield from instance.removing()
             raise
         finally:
             private.is_busy = False
         return {"key": key, **_description(instance)}
 
-    def _controlling(self, client: ClientLink, request: Message) -> Waiting[Message]:
-        key, action, owned = request["key"], request["action"], self._of[client]
-        private = owned.servers.get(key)
-        if private is None:
-            raise UsageError("this private server is gone: it was removed, or the supervisor that owned it has ended")
-        yield from private.coming_free()
-        private.is_busy = True
-        try:
-            yield from self._acting(private.instance, action)
-        finally:
-            private.is_busy = False
-        if action == "remove":
-            owned.servers.pop(key, None)
-            return {}
-        return _description(private.instance)
+    def _filling(self, owned: _Belongings, private: _Private, origin: Origin) -> Waiting[Filling]:
+        """Return what fills a server's data folder, when it can be used."""
+        if origin.way is Way.NOTHING:
+            return emptiness
+        if origin.way is Way.SERVER:
+            other = owned.private(str(origin.key))
+            yield from other.coming_free()
+            if other.instance.state is not State.STOPPED:
+                raise UsageError(f"the data of a server that is {other.instance.state.value} is not copied; stop it")
+            return copying(other.instance.layout.data)
+        provider, installation = private.instance.provider, private.installation
+        as_new = copying((yield from self._template(provider, installation)))
+        replication, source = provider.replication, origin.source
+        if replication is None or source is None:
+            return as_new
+        return lambda layout: replication.clone_command(installation, layout, source) or as_new(layout)
 
-    def _acting(self, instance: Instance, action: str) -> Waiting[None]:
-        if action == "start":
-            yield from instance.starting()
-        elif action == "stop":
-            yield from instance.stopping()
+    def _controlling(self, client: ClientLink, request: Message) -> Waiting[Message]:
+        keys: list[str] = request["keys"]
+        owned = self._of[client]
+        servers = [owned.private(key) for key in keys]
+        for private in servers:
+            yield from private.coming_free()
+        for private in servers:
+            private.is_busy = True
+        try:
+            yield from together(self._acting(owned, private, request) for private in servers)
+        finally:
+            for private in servers:
+                private.is_busy = False
+        if request["action"] == "remove":
+            for key in keys:
+                owned.servers.pop(key, None)
+            return {"servers": []}
+        return {"servers": [_description(private.instance) for private in servers]}
+
+    def _acting(self, owned: _Belongings, private: _Private, request: Message) -> Waiting[None]:
+        instance, action = private.instance, request["action"]
+        if action in _ACTIONS:
+            yield from _ACTIONS[action](instance)
         elif action == "restart":
             yield from instance.stopping()
             yield from instance.starting()
-        elif action == "crash":
-            yield from instance.crashing()
-        elif action == "freeze":
-            yield from instance.freezing()
         elif action == "thaw":
             instance.thaw()
-        elif action == "remove":
-            yield from instance.removing()
-        else:
+        elif action == "configure":
+            instance.configure(request["settings"], request["files"])
+        elif action == "rebuild":
+            filling = yield from self._filling(owned, private, Origin.from_wire(request["origin"]))
+            yield from instance.rebuilding(filling)
+        elif action != "look":  # which is answered by the description
             raise UsageError(f"a server cannot be told to {action!r}")
 
     def _adopting(self, client: ClientLink, request: Message) -> Waiting[Message]:
@@ -232,11 +271,13 @@ class Estate:
 
 def _description(instance: Instance) -> Message:
     provider = instance.provider
-    endpoint = Endpoint(provider.kind, LOOPBACK, instance.port, provider.user, database=provider.maintenance_database)
+    kind = provider.speaks or provider.kind
+    endpoint = Endpoint(kind, LOOPBACK, instance.port, provider.user, database=provider.maintenance_database)
     return {
         "endpoint": endpoint.to_wire(),
         "version": instance.version,
         "folder": str(instance.layout.folder),
         "pid": instance.pid,
         "state": instance.state.value,
+        "ports": instance.extra_ports,
     }

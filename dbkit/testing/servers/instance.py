@@ -6,6 +6,7 @@ import enum
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from dbkit.exceptions import BackendNotAvailable, UsageError
 from dbkit.testing.servers.account import Account, acting_as_owner, server_account
 from dbkit.testing.servers.folders import Run
+from dbkit.testing.servers.origins import Filling
 from dbkit.testing.servers.polling import Waiting, waiting
 from dbkit.testing.servers.ports import PortClaim, claim_port, is_free
 from dbkit.testing.servers.processes import is_halted, killing, signal_all, spawn
@@ -81,6 +83,7 @@ class Instance:
         self._state = State.NEW
         self._account = server_account(provider.accounts)
         self._claim: PortClaim | None = None
+        self._extra_claims: list[PortClaim] = []
         self._layout: Layout | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -99,6 +102,11 @@ class Instance:
         return self._claim.port
 
     @property
+    def extra_ports(self) -> list[int]:
+        """The ports that were claimed for it beyond the one on which it listens."""
+        return [claim.port for claim in self._extra_claims]
+
+    @property
     def pid(self) -> int | None:
         """The id of its first process, or None while it is stopped."""
         return None if self._process is None or self._process.poll() is not None else self._process.pid
@@ -115,13 +123,38 @@ class Instance:
             raise UsageError(f"a {self.provider.kind} server that is {self.state.value} cannot become {to.value}")
         self._state = to
 
-    def creating(self, template: Path) -> Waiting[None]:
-        """Make the server's folder, with a copy of the template's data."""
+    def creating(self, filling: Filling, extra_ports: int) -> Waiting[None]:
+        """Make the server's folder, fill it with data and claim the ports."""
         self._layout = layout = _new_layout(self._run, self.provider, self._account)
-        copy = ["cp", "-a", "--reflink=auto", str(template), str(layout.data)]
-        yield from _running(copy, layout, self._installation, self.provider, self._account)
+        yield from _running(filling(layout), layout, self._installation, self.provider, self._account)
         self._claim = claim_port()
+        self._extra_claims.extend(claim_port() for _ in range(extra_ports))
         self._move(State.STOPPED)
+
+    def configure(self, settings: Settings | None, files: Mapping[str, str]) -> None:
+        """Have other settings from the next start on, and files in the server's folder from now on.
+
+        :param settings: instead of all that were given before; None leaves them as they are.
+        :param files: content by path within the folder.
+        """
+        if settings is not None:
+            self._settings = settings
+        for name, content in files.items():
+            path = self.layout.folder / name
+            if self.layout.folder not in Path(os.path.normpath(path)).parents:
+                raise UsageError(f"{name!r} leads out of the server's folder")
+            path.unlink(missing_ok=True)  # it may be the server's own by now
+            path.write_text(content)
+            self._account.give(path)
+
+    def rebuilding(self, filling: Filling) -> Waiting[None]:
+        """Replace the data of the stopped server."""
+        if self.state is not State.STOPPED:
+            raise UsageError(f"a {self.provider.kind} server that is {self.state.value} cannot be made anew; stop it")
+        with acting_as_owner(self.layout.folder):
+            self.provider.scour(self.layout)
+        shutil.rmtree(self.layout.data)
+        yield from _running(filling(self.layout), self.layout, self._installation, self.provider, self._account)
 
     @functools.cached_property
     def version(self) -> str:
@@ -139,14 +172,15 @@ class Instance:
         found = re.search(r"\d+\S*", printed.removeprefix(command[0]))  # its path may hold numbers, too
         return found.group() if found else ""
 
-    def starting(self) -> Waiting[None]:
+    def starting(self, *, may_move: bool = False) -> Waiting[None]:
         """Start the server and wait until it accepts clients.
 
+        :param may_move: to another port, if its own is taken; for a server whose port nobody knows yet.
         :raises BackendNotAvailable: it did not come up; the text ends with the tail of its log.
         """
         if self.state is not State.STOPPED:
             raise UsageError(f"a {self.provider.kind} server that is {self.state.value} cannot be started")
-        for attempt in range(_PORT_TRIES):
+        for attempt in range(_PORT_TRIES if may_move else 1):
             if attempt and self._claim is not None:
                 self._claim.release()
                 self._claim = claim_port()
@@ -155,7 +189,7 @@ class Instance:
                 return
             if is_free(self.port):  # so it was not a port that another had taken
                 break
-        raise BackendNotAvailable(f"{self.provider.kind} did not start: {_tail(self.layout)}")
+        raise BackendNotAvailable(f"{self.provider.kind} did not start at port {self.port}: {_tail(self.layout)}")
 
     def _came_up(self) -> Waiting[bool]:
         command = self.provider.server_command(self._installation, self.layout, self.port, self._settings)
@@ -222,7 +256,8 @@ class Instance:
         if self._process is not None:
             self._process.wait()
         if self._claim is not None and self._state is not State.REMOVED:
-            self._claim.release()
+            for claim in (self._claim, *self._extra_claims):
+                claim.release()
         self._state = State.REMOVED
 
 
@@ -261,8 +296,9 @@ def _spawn(
             death_signal=provider.death_signal,
         )
     except (OSError, subprocess.SubprocessError) as failed:
+        advice = "; let others enter the folders above it" if isinstance(failed, PermissionError) else ""
         raise BackendNotAvailable(
-            f"{provider.kind}: {command[0]} could not be run as user {account.name}: {failed}"
+            f"{provider.kind}: {command[0]} could not be run as user {account.name}: {failed}{advice}"
         ) from failed
 
 

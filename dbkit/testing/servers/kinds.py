@@ -1,29 +1,138 @@
-"""The kinds of servers that tests can ask for, and who provides each."""
+"""The kinds of servers that tests can ask for, and who provides each: entry points, dbkit's own among them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
-from dbkit.exceptions import UsageError
-from dbkit.testing.servers.mariadb import MariaDB
-from dbkit.testing.servers.postgresql import PostgreSQL
+from stevedore import ExtensionManager
+
+from dbkit.exceptions import BackendNotAvailable, UsageError
 from dbkit.testing.servers.provider import Provider
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType({"postgresql": PostgreSQL(), "mysql": MariaDB()})
+#: An entry point of this group is named after the kind, and gives the provider when it is called without arguments.
+NAMESPACE = "dbkit.testing.servers"
 
-#: The environment variable that names an existing server of a kind, as a URL with an administrator's rights.
-URL_SETTINGS: Mapping[str, str] = MappingProxyType(
-    {"postgresql": "DBKIT_TEST_POSTGRESQL_URL", "mysql": "DBKIT_TEST_MYSQL_URL"}
-)
+# A kind names folders, whose records are read by it, and environment variables.
+_KIND = re.compile(r"[a-z][a-z0-9_]*")
+
+_ALIASES: Mapping[str, str] = MappingProxyType({"mariadb": "mysql"})
+
+_NEEDED = (
+    ("kind", "speaks", "replication", "accounts", "user", "maintenance_database", "stop_signal", "death_signal")
+    + ("find", "version_command", "creation_files", "creation_command", "server_command", "is_ready", "scour")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The providers that are installed, and those that cannot be used.
+
+    :param failures: by the name of the entry point; said only to who asks for that kind.
+    """
+
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    failures: Mapping[str, BaseException] = field(default_factory=dict)
+
+    @classmethod
+    def gather(cls, found: Iterable[tuple[str, Any]], failures: Mapping[str, BaseException]) -> Registry:
+        """Build the registry from providers; one that cannot be used becomes a failure.
+
+        :param found: name of the entry point, and what it gave.
+        """
+        providers: dict[str, Provider] = {}
+        failed = dict(failures)
+        for name, provider in sorted(found, key=lambda pair: pair[0]):
+            if name in providers or name in failed:
+                providers.pop(name, None)
+                failed.setdefault(name, TypeError("two distributions provide it; uninstall one of them"))
+            elif fault := _fault_of(name, provider):
+                failed[name] = TypeError(fault)
+            else:
+                providers[name] = provider
+        return cls(MappingProxyType(providers), MappingProxyType(failed))
+
+    @property
+    def database_kinds(self) -> tuple[str, ...]:
+        """The kinds of databases, in alphabetical order."""
+        return tuple(sorted(name for name, provider in self.providers.items() if provider.speaks == name))
+
+    def provider_of(self, kind: str) -> Provider:
+        """Return the provider of this kind of server, which may be written by its alias.
+
+        :raises BackendNotAvailable: it is installed and cannot be used; the text says why.
+        :raises UsageError: there is no such kind.
+        """
+        name = kind_named(kind)
+        if name in self.providers:
+            return self.providers[name]
+        if name in self.failures:
+            failure = self.failures[name]
+            raise BackendNotAvailable(
+                f"the provider of {name!r} servers is installed and cannot be used: {type(failure).__name__}: {failure}"
+            ) from failure
+        if not self.providers and not self.failures:
+            raise UsageError(
+                f"there is no kind of server named {kind!r}, and none is registered at all: dbkit runs from files "
+                f"that were not installed; install it, for development with: pip install -e ."
+            )
+        raise UsageError(f"there is no kind of server named {kind!r}; there are: {', '.join(sorted(self.providers))}")
+
+
+def _fault_of(name: str, provider: Any) -> str | None:
+    missing = [part for part in _NEEDED if not hasattr(provider, part)]
+    if missing:
+        return f"{provider!r} is no provider: it has no {missing[0]!r}"
+    if provider.kind != name:
+        return f"its entry point is named {name!r}, and its kind is {provider.kind!r}; the two must be the same"
+    if not _KIND.fullmatch(name):
+        return f"{name!r} is no name for a kind; use small letters, digits and underscores"
+    if name in _ALIASES:
+        return f"{name!r} is another name of {_ALIASES[name]!r}; choose a name of its own"
+    return None
+
+
+@functools.cache
+def installed() -> Registry:
+    """Return the registry of this process, read from the installed distributions once."""
+    failures: dict[str, BaseException] = {}
+
+    def remember(manager: ExtensionManager[Any], entry_point: Any, error: BaseException) -> None:
+        failures[entry_point.name] = error
+
+    manager = ExtensionManager(NAMESPACE, invoke_on_load=True, on_load_failure_callback=remember)
+    return Registry.gather([(extension.name, extension.obj) for extension in manager], failures)
+
+
+def kind_named(name: str) -> str:
+    """Return the kind that a person means by a name: ``"mariadb"`` is ``"mysql"``, and all others are themselves."""
+    return _ALIASES.get(name, name)
+
+
+def database_kinds() -> tuple[str, ...]:
+    """Return the kinds of databases, in alphabetical order: what stands before or beside them is left out."""
+    return installed().database_kinds
+
+
+def database_names() -> tuple[str, ...]:
+    """Return the names by which a person may write the kinds of databases, aliases included."""
+    kinds = database_kinds()
+    return tuple(sorted({*kinds, *(alias for alias, kind in _ALIASES.items() if kind in kinds)}))
 
 
 def provider_of(kind: str) -> Provider:
-    """Return the provider of this kind of server.
+    """Return the installed provider of this kind of server.
 
+    :raises BackendNotAvailable: it is installed and cannot be used; the text says why.
     :raises UsageError: there is no such kind.
     """
-    try:
-        return PROVIDERS[kind]
-    except KeyError:
-        raise UsageError(f"there is no kind of server named {kind!r}; there are: {', '.join(PROVIDERS)}") from None
+    return installed().provider_of(kind)
+
+
+def url_setting(kind: str) -> str:
+    """Return the environment variable that names an existing server, as a URL with an administrator's rights."""
+    return f"DBKIT_TEST_{kind.upper()}_URL"

@@ -18,6 +18,9 @@ LOG = logging.getLogger(__name__)
 _CHUNK = 65536
 _IDLE_S = 1.0
 
+#: Seconds for the client that has started the supervisor to come, however short the time of grace is.
+_ARRIVAL_S = 10.0
+
 
 class ClientLink:
     """The connection of one client."""
@@ -69,6 +72,7 @@ class Loop:
         self._listener = listener
         self._service = service
         self._grace_s = grace_s
+        self._patience_s = max(grace_s, _ARRIVAL_S)
         self._clock = clock
         self._clients: set[ClientLink] = set()
         self._jobs: deque[Waiting[None]] = deque()
@@ -80,7 +84,7 @@ class Loop:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._welcome)
         while not self._is_over():
-            for key, _events in self._selector.select(PAUSE_S if self._jobs else min(_IDLE_S, self._grace_s)):
+            for key, _events in self._selector.select(self._pause()):
                 heard: Callable[[], None] = key.data
                 heard()
             self._advance()
@@ -89,7 +93,11 @@ class Loop:
         now = self._clock.now()
         if self._clients or self._jobs:
             self._idle_since = now
-        return now - self._idle_since >= self._grace_s
+            return False
+        return now - self._idle_since >= self._patience_s
+
+    def _pause(self) -> float:
+        return PAUSE_S if self._jobs else max(PAUSE_S, min(_IDLE_S, self._patience_s))
 
     def _welcome(self) -> None:
         try:
@@ -98,7 +106,7 @@ class Loop:
             LOG.info("no client after all: %s", gone)
             return
         connection.setblocking(False)
-        client = ClientLink(connection)
+        client, self._patience_s = ClientLink(connection), self._grace_s
         self._clients.add(client)
         self._selector.register(client, selectors.EVENT_READ, lambda: self._hear(client))
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dbkit.exceptions import BackendNotAvailable
 from dbkit.testing.servers.binaries import find_program, on_path
+from dbkit.testing.servers.mariadb_replication import MariaDBReplication
 from dbkit.testing.servers.ports import LOOPBACK
-from dbkit.testing.servers.provider import Installation, Layout, Settings
+from dbkit.testing.servers.provider import Installation, Layout, Replication, Settings
 
 #: Names the folder to which MariaDB's packages were unpacked; nothing else is looked at then.
 HOME_SETTING = "DBKIT_MARIADB_HOME"
@@ -63,6 +64,8 @@ class MariaDB:
     """Servers of MariaDB 10.4 and later."""
 
     kind = "mysql"
+    speaks: str | None = "mysql"
+    replication: Replication | None = MariaDBReplication()
     accounts: Sequence[str] = ("mysql", "nobody")
     user = "dbkit"
     maintenance_database: str | None = None

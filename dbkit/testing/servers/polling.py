@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.exceptions import DBError
 
 T = TypeVar("T")
 
@@ -29,6 +30,27 @@ def waiting(condition: Callable[[], T | None], bound_s: float, what: str, clock:
         if clock.now() >= end:
             raise TimeoutError(f"{what}: not seen within {bound_s:g} s")
         yield
+
+
+def together(works: Iterable[Waiting[None]]) -> Waiting[None]:
+    """Do several works at the same time, each to its end.
+
+    :raises DBError, OSError: the first error of any of them, when all have ended.
+    """
+    pending, errors = list(works), list[DBError | OSError]()
+    while pending:
+        for work in list(pending):
+            try:
+                next(work)
+            except StopIteration:
+                pending.remove(work)
+            except (DBError, OSError) as failed:
+                pending.remove(work)
+                errors.append(failed)
+        if pending:
+            yield
+    if errors:
+        raise errors[0]
 
 
 def finish(work: Waiting[T], clock: Clock = SYSTEM_CLOCK) -> T:

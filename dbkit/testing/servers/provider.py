@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from dbkit.testing.servers.endpoint import Endpoint
+
 Settings = Mapping[str, str]
 
 
@@ -65,10 +67,80 @@ class Layout:
         return self.folder / "log"
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A running server from whose data another one is made.
+
+    :param name: of the server that is made, in the books of the source.
+    """
+
+    port: int | None
+    name: str
+
+
+class Replication(Protocol):
+    """How servers of one product follow each other.
+
+    :meth:`settings` and :meth:`clone_command` decide what the supervisor runs. The others act: a test process calls
+    them, and they talk to the servers as an administrator. ``name`` is a replica's own, the same for as long as it
+    lives. They raise :class:`~dbkit.exceptions.DBError` where a server does not answer or refuses.
+    """
+
+    def settings(self, number: int, *, is_replica: bool) -> Settings:
+        """Return what a member of a cluster needs beyond the settings for tests.
+
+        :param number: the member's own, from 1.
+        """
+
+    def clone_command(self, installation: Installation, layout: Layout, source: Source) -> list[str] | None:
+        """Return the command that fills a replica's data folder from the primary, or None if it starts as a new server.
+
+        :raises BackendNotAvailable: a program is missing; the text names the package to install.
+        """
+
+    def open_primary(self, primary: Endpoint) -> None:
+        """Make a primary of a server that has just been made."""
+
+    def expect(self, primary: Endpoint, name: str) -> None:
+        """Have the primary keep what a replica needs, from now on."""
+
+    def follow(self, replica: Endpoint, primary: Endpoint, name: str) -> None:
+        """Have a running replica follow this primary, which it may do already."""
+
+    def position(self, primary: Endpoint) -> str:
+        """Return how far the primary has come with all that is committed on it."""
+
+    def progress(self, replica: Endpoint) -> int:
+        """Return how much the replica has received, as a number to compare with other replicas'."""
+
+    def replay_to(self, replica: Endpoint, position: str, bound_s: float) -> None:
+        """Wait until the replica shows what the primary held at this position.
+
+        :raises UsageError: it cannot come to that, because its replay is paused.
+        :raises TimeoutError: it did not within the bound.
+        """
+
+    def pause(self, replica: Endpoint) -> None:
+        """Stop the replay, and return when nothing more is replayed. What comes from the primary is still received."""
+
+    def resume(self, replica: Endpoint) -> None:
+        """Let the paused replay go on."""
+
+    def delay(self, replica: Endpoint, seconds: float) -> None:
+        """Replay every transaction this long after its commit; 0 for at once."""
+
+    def promote(self, replica: Endpoint) -> None:
+        """Replay all that was received, follow nobody any more, and return when writes are accepted."""
+
+
 class Provider(Protocol):
     """A product whose servers can be started from its programs."""
 
     kind: str
+    speaks: str | None
+    """The kind whose clients and URLs serve for it: its own if it is a database, or that of the one it stands for."""
+    replication: Replication | None
+    """How its servers follow each other; None where :func:`dbkit.testing.servers.pair` is not offered."""
     accounts: Sequence[str]
     """Users to run as when the caller is root, best first."""
     user: str

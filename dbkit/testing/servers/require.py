@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import unittest
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from dbkit.exceptions import BackendNotAvailable, InvalidSetting
+from dbkit.exceptions import BackendNotAvailable, InvalidSetting, UsageError
 from dbkit.testing.servers.client import process_client
 from dbkit.testing.servers.databases import server_version
 from dbkit.testing.servers.endpoint import Endpoint
-from dbkit.testing.servers.kinds import URL_SETTINGS, provider_of
-from dbkit.testing.servers.provider import Installation
+from dbkit.testing.servers.kinds import database_kinds, kind_named, provider_of, url_setting
+from dbkit.testing.servers.pairs import Pair
+from dbkit.testing.servers.provider import Installation, Provider
 from dbkit.testing.servers.server import PrivateServer, Server
+
+T = TypeVar("T")
 
 #: Names, joined by commas, the kinds of servers without which a test run is a failure.
 REQUIRE_SETTING = "DBKIT_TEST_REQUIRE"
 
-_REQUIRABLE = ("postgresql", "mysql", "galera")
+# No databases of their own, and something that a run can demand.
+_BESIDE = frozenset({"galera", "haproxy", "pgbouncer"})
 
 
 def required_kinds(environment: Mapping[str, str]) -> frozenset[str]:
@@ -26,10 +31,11 @@ def required_kinds(environment: Mapping[str, str]) -> frozenset[str]:
 
     :raises InvalidSetting: it names a kind that does not exist.
     """
-    names = frozenset(name.strip() for name in environment.get(REQUIRE_SETTING, "").split(",")) - {""}
-    unknown = sorted(names.difference(_REQUIRABLE))
+    names = frozenset(kind_named(name.strip()) for name in environment.get(REQUIRE_SETTING, "").split(",")) - {""}
+    requirable = _BESIDE.union(database_kinds())
+    unknown = sorted(names - requirable)
     if unknown:
-        raise InvalidSetting(f"{REQUIRE_SETTING} names {unknown[0]!r}; it may name: {', '.join(_REQUIRABLE)}")
+        raise InvalidSetting(f"{REQUIRE_SETTING} names {unknown[0]!r}; it may name: {', '.join(sorted(requirable))}")
     return names
 
 
@@ -38,17 +44,17 @@ def obtain(kind: str) -> Server:
 
     Where the environment names an existing server by a URL, it is that one.
 
-    :param kind: ``"postgresql"`` or ``"mysql"``.
+    :param kind: ``"postgresql"`` or ``"mysql"``, which is also called ``"mariadb"``.
     :raises BackendNotAvailable: there is none, and the text says why and what to install.
     :raises UsageError: there is no such kind.
     """
-    provider = provider_of(kind)
-    url = os.environ.get(URL_SETTINGS[kind])
-    if url:
-        endpoint = Endpoint.from_url(kind, url, URL_SETTINGS[kind])
+    provider = _database(kind)
+    setting = url_setting(provider.kind)
+    if url := os.environ.get(setting):
+        endpoint = Endpoint.from_url(provider.kind, url, setting)
         return Server(process_client(), endpoint, server_version(endpoint), is_external=True)
     client = process_client()
-    told = client.ask("obtain", installation=_installation(provider.kind).to_wire())
+    told = client.ask("obtain", installation=installation_of(provider).to_wire())
     return Server(client, Endpoint.from_wire(told["endpoint"]), told["version"]).learn(told)
 
 
@@ -59,7 +65,37 @@ def private(kind: str, settings: Mapping[str, object] | None = None) -> PrivateS
     :raises BackendNotAvailable: there is none, and the text says why and what to install.
     :raises UsageError: there is no such kind.
     """
-    return PrivateServer(process_client(), _installation(kind), settings)
+    return PrivateServer(process_client(), installation_of(_database(kind)), settings)
+
+
+def pair(kind: str, replicas: int = 1, settings: Mapping[str, object] | None = None) -> Pair:
+    """Return a primary with replicas, for use in a ``with`` statement, which starts and removes them.
+
+    :param settings: of all members, over those that all test servers have, by the product's own names.
+    :raises BackendNotAvailable: there is none, and the text says why and what to install.
+    :raises UsageError: there is no such kind, or it knows no replicas.
+    """
+    provider = _database(kind)
+    if provider.replication is None:
+        raise UsageError(f"the provider of {provider.kind!r} servers offers no replication; use private({kind!r})")
+    return Pair(process_client(), installation_of(provider), provider.replication, replicas, settings)
+
+
+def or_skip(kind: str, get: Callable[[], T]) -> T:
+    """Return what ``get`` gives, or skip the test where that is not available and nobody requires it.
+
+    :param kind: what ``DBKIT_TEST_REQUIRE`` calls it.
+    :raises unittest.SkipTest: it is not available; the text says why and what to install.
+    :raises BackendNotAvailable: the same, and ``DBKIT_TEST_REQUIRE`` names this kind.
+    :raises InvalidSetting: ``DBKIT_TEST_REQUIRE`` names a kind that does not exist.
+    """
+    required, kind = required_kinds(os.environ), kind_named(kind)
+    try:
+        return get()
+    except BackendNotAvailable as missing:
+        if kind in required:
+            raise BackendNotAvailable(f"{REQUIRE_SETTING} demands {kind}: {missing}") from missing
+        raise unittest.SkipTest(str(missing)) from missing
 
 
 def require_or_skip(kind: str) -> Server:
@@ -69,13 +105,7 @@ def require_or_skip(kind: str) -> Server:
     :raises BackendNotAvailable: the same, and ``DBKIT_TEST_REQUIRE`` names this kind.
     :raises InvalidSetting: ``DBKIT_TEST_REQUIRE`` names a kind that does not exist.
     """
-    required = required_kinds(os.environ)
-    try:
-        return obtain(kind)
-    except BackendNotAvailable as missing:
-        if kind in required:
-            raise BackendNotAvailable(f"{REQUIRE_SETTING} demands {kind}: {missing}") from missing
-        raise unittest.SkipTest(str(missing)) from missing
+    return or_skip(kind, lambda: obtain(kind))
 
 
 def release() -> None:
@@ -83,8 +113,18 @@ def release() -> None:
     process_client().close()
 
 
-def _installation(kind: str) -> Installation:
-    provider = provider_of(kind)
+def installation_of(provider: Provider) -> Installation:
+    """Return the provider's programs, as this process's environment leads to them.
+
+    :raises BackendNotAvailable: they are not there, or this machine is none on which servers can be started.
+    """
     if sys.platform != "linux":
-        raise BackendNotAvailable(f"servers are started on Linux only; name one by {URL_SETTINGS[kind]}")
+        raise BackendNotAvailable(f"servers are started on Linux only; name one by {url_setting(provider.kind)}")
     return provider.find(os.environ)
+
+
+def _database(kind: str) -> Provider:
+    provider = provider_of(kind)
+    if provider.speaks != provider.kind:
+        raise UsageError(f"{kind!r} is no kind of database; there are: {', '.join(database_kinds())}")
+    return provider

@@ -20,7 +20,7 @@ from dbkit.clock import SYSTEM_CLOCK
 from dbkit.testing.servers.estate import Estate
 from dbkit.testing.servers.folders import Run
 from dbkit.testing.servers.instance import removing
-from dbkit.testing.servers.kinds import PROVIDERS
+from dbkit.testing.servers.kinds import installed
 from dbkit.testing.servers.locks import FileLock
 from dbkit.testing.servers.loop import Loop
 from dbkit.testing.servers.polling import finish, wait_until
@@ -36,7 +36,7 @@ _FAREWELL_S = 5.0
 def sweep(run: Run) -> None:
     """Remove all servers that the run's record names, whoever left them, and the port claims of ended processes."""
     for kind, folder in list(run.server_folders()):
-        provider = PROVIDERS.get(kind)
+        provider = installed().providers.get(kind)
         if provider is not None:
             _say_farewell(folder, provider.death_signal)
         finish(removing(run, provider, folder))

@@ -19,6 +19,7 @@ import testtools
 
 import dbkit
 from dbkit.testing import servers
+from dbkit.testing.servers.account import Account
 from dbkit.testing.servers.databases import drop_database
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.folders import Run
@@ -45,6 +46,9 @@ def obtain(kind):
 def private(kind, **settings):
     kept["private"] = servers.private(kind, settings).__enter__()
     return facts(kept["private"])
+def pair(kind, replicas=1):
+    kept["pair"] = servers.pair(kind, replicas).__enter__()
+    return [facts(member) for member in kept["pair"].members]
 for line in sys.stdin:
     try:
         told = {"value": eval(line)}
@@ -226,6 +230,17 @@ class TestGrace(RunTestCase):
         self.assert_nothing_is_left(server)
 
 
+class TestNoGrace(RunTestCase):
+    grace_s = 0
+
+    def test_servers_live_as_long_as_their_clients(self):
+        worker = self.worker()
+        server = worker.ask("obtain('postgresql')")
+        self.assertEqual(server, worker.ask("obtain('postgresql')"))
+        worker.end()
+        self.assert_nothing_is_left(server)
+
+
 class TestDatabasesOfWorkers(RunTestCase):
     def has_database(self, server, name):
         with contextlib.closing(psycopg.connect(server["url"])) as connection:
@@ -288,7 +303,9 @@ class TestOrdinaryUser(RunTestCase):
 
     def setUp(self):
         super().setUp()
-        self.environment["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *filter(None, sys.path)])
+        account = Account(self.user.pw_name, self.user.pw_uid, self.user.pw_gid)
+        steps = [step for step in sys.path if os.path.isdir(step) and account.reaches(Path(step))]
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(SOURCES), *steps])
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         for self.python in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
             if self.can_run(self.python):
@@ -313,6 +330,17 @@ class TestOrdinaryUser(RunTestCase):
             worker.ask(f"kept[{kind!r}].create_database()")
         worker.kill()
         self.assert_nothing_is_left(server)
+
+    def test_an_ordinary_user_has_pairs_that_fail_over(self):
+        worker, owned = self.worker(), []
+        for kind in ("postgresql", "mysql"):
+            servers.require_or_skip(kind)
+            owned += worker.ask(f"pair({kind!r})")
+            worker.ask("kept['pair'].primary.crash()")
+            worker.ask("bool(kept['pair'].promote())")
+            worker.ask("kept['pair'].rejoin()")
+        worker.kill()
+        self.assert_nothing_is_left(*owned)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "it is about root")

@@ -10,7 +10,7 @@ from dbkit.exceptions import BackendNotAvailable, InvalidSetting, UsageError
 from dbkit.testing import servers
 from dbkit.testing.servers.client import GRACE_SETTING, grace_of
 from dbkit.testing.servers.endpoint import Endpoint
-from dbkit.testing.servers.kinds import PROVIDERS, provider_of
+from dbkit.testing.servers.kinds import provider_of
 from dbkit.testing.servers.polling import wait_until, waiting
 from dbkit.testing.servers.provider import Installation, Layout, as_settings
 from dbkit.testing.servers.require import REQUIRE_SETTING
@@ -127,9 +127,12 @@ class TestProviders(testtools.TestCase):
     def test_missing_programs_are_named_with_their_package(self):
         nowhere = {"DBKIT_POSTGRESQL_BIN": "/nowhere", "DBKIT_MARIADB_HOME": "/nowhere"}
         for kind, package in (("postgresql", "postgresql"), ("mysql", "mariadb-server")):
-            error = self.assertRaises(BackendNotAvailable, PROVIDERS[kind].find, nowhere)
+            error = self.assertRaises(BackendNotAvailable, provider_of(kind).find, nowhere)
             self.assertIn("/nowhere", str(error))
             self.assertIn(f"install the package {package}", str(error))
+
+    def test_mariadb_and_mysql_are_one_kind(self):
+        self.assertIs(provider_of("mysql"), provider_of("mariadb"))
 
     def test_an_unknown_kind_is_refused_with_the_known_ones(self):
         error = self.assertRaises(UsageError, servers.obtain, "oracle")
