@@ -54,6 +54,9 @@ COLOURED = frozenset(
         "dbkit.transaction.ending",
         "dbkit.transaction.hooks",
         "dbkit.transaction.manager",
+        # A test's sandbox, which ``async with`` enters.
+        "dbkit.testing.isolation.sandbox",
+        "dbkit.testing.isolation.stages",
         # The example, and who drives it.
         "dbkit.cmd.demo.aapi",
         "dbkit.cmd.demo.workload",

@@ -21,6 +21,9 @@ MODULES = (
     "dbkit.spec",
     "dbkit.backends.base",
     "dbkit.backends.rules",
+    "dbkit.backends.provisioning",
+    "dbkit.testing.isolation",
+    "dbkit.testing.provision",
     "dbkit.testing.servers",
 )
 
