@@ -1,0 +1,1 @@
+"""Faults between dbkit and real servers, and the proxy that makes them."""

@@ -1,0 +1,65 @@
+"""The moment of COMMIT, struck a hundred times out of a hundred on every driver."""
+
+from __future__ import annotations
+
+from dbkit.exceptions import CommitUnknown, DBError, Outcome
+from dbkit.testing import faults
+from dbkit.tests.behaviours.base import behaviours
+from dbkit.tests.faults.base import DRIVERS, Faulty
+
+ROUNDS = 100
+ALL = list(range(ROUNDS))
+
+
+@behaviours(DRIVERS)
+class TestCommits(Faulty):
+    async def test_after_it_the_row_is_stored_and_the_client_cannot_know(self):
+        for reset in (True, False):
+            with self.proxy.cut(faults.after("COMMIT"), times=None, reset=reset) as fault:
+                self.assertEqual(ALL, await self.rounds(ROUNDS, CommitUnknown))
+                self.assertEqual(ROUNDS, fault.fired)
+            self.assertEqual(ALL, self.stored())
+            self.place.empty()
+
+    async def test_before_it_nothing_is_stored_and_the_client_cannot_know(self):
+        for reset in (True, False):
+            with self.proxy.cut(faults.before("COMMIT"), times=None, reset=reset) as fault:
+                self.assertEqual(ALL, await self.rounds(ROUNDS, CommitUnknown))
+                self.assertEqual(ROUNDS, fault.fired)
+            self.assertEqual([], self.stored())
+
+    async def test_without_a_fault_all_are_stored_and_the_client_knows(self):
+        self.assertEqual([], await self.rounds(ROUNDS, DBError))
+        self.assertEqual(ALL, self.stored())
+        self.assertEqual(ROUNDS, self.proxy.counts["COMMIT"])
+
+    async def test_a_torn_reply_leaves_the_client_in_doubt_wherever_it_tears(self):
+        stored = []
+        for number in range(11):  # MySQL's reply has 11 bytes, PostgreSQL's 18
+            with self.proxy.cut(faults.during("COMMIT", bytes=number)):
+                error = await self.raises(CommitUnknown, self.insert, number)
+            self.assertEqual((Outcome.UNKNOWN, False), (error.outcome, error.transient))
+            stored.append(number)
+            self.assertEqual(stored, self.stored())
+
+    async def test_a_reply_that_was_delivered_whole_is_a_success(self):
+        # the control of the torn reply: the connection goes, the answer has come
+        with self.proxy.cut(faults.during("COMMIT", bytes=1000), reset=False):
+            await self.insert(1)
+        self.assertEqual([1], self.stored())
+
+    async def test_the_next_block_works(self):
+        with self.proxy.cut(faults.after("COMMIT")):
+            await self.raises(CommitUnknown, self.insert, 1)
+        await self.insert(2)
+        self.assertEqual([1, 2], self.stored())
+
+    async def test_chance_strikes_the_same_commits_each_time(self):
+        struck = []
+        for _ in range(2):
+            with self.proxy.cut(faults.after("COMMIT"), times=None, probability=0.3, seed=11):
+                struck.append(await self.rounds(30, CommitUnknown))
+            self.assertEqual(list(range(30)), self.stored())
+            self.place.empty()
+        self.assertEqual(struck[0], struck[1])
+        self.assertTrue(0 < len(struck[0]) < 30)
