@@ -57,6 +57,7 @@ COLOURED = frozenset(
         # A test's sandbox, which ``async with`` enters.
         "dbkit.testing.isolation.sandbox",
         "dbkit.testing.isolation.stages",
+        "dbkit.testing.pytest_plugin.loops",
         # The example, and who drives it.
         "dbkit.cmd.demo.aapi",
         "dbkit.cmd.demo.workload",

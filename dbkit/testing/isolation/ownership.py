@@ -32,7 +32,6 @@ class Owners:
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._idents: set[int] = set()
         self._everyone = False
-        self._is_disowned = False
 
     @property
     def owner(self) -> User:
@@ -57,18 +56,13 @@ class Owners:
     def hand_over(self, user: User) -> None:
         """Make another one the owner."""
         self._owner, self._owner_name, self._owner_thread = user, name_of(user), _thread_of(user)
-        self._is_disowned = False
-
-    def disown(self) -> None:
-        """Let everyone in until there is an owner again."""
-        self._is_disowned = True
 
     def check(self, user: User) -> None:
         """Refuse a user who was not let in.
 
         :raises TransactionOwnedElsewhere: this one was not.
         """
-        if user == self._owner or self._everyone or self._is_disowned or self._is_allowed(user):
+        if user == self._owner or self._everyone or self._is_allowed(user):
             return
         if self._has_owner_ended():
             self.hand_over(user)

@@ -113,14 +113,6 @@ class Sandbox:
         if self._owners is not None:
             self._owners.hand_over(_whoever_runs())
 
-    def disown(self) -> None:
-        """Let whoever comes use the test's connection until somebody calls :meth:`adopt`.
-
-        For what runs the steps of a test in tasks of their own, one after the other, such as the fixtures of pytest.
-        """
-        if self._owners is not None:
-            self._owners.disown()
-
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def hold(self, owners: Owners | None) -> None:
