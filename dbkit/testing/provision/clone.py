@@ -40,7 +40,7 @@ class Clone:
     :ivar name: of the database; for SQLite its path, or its name in memory.
     :ivar kind: ``"sqlite"``, ``"postgresql"`` or ``"mysql"``.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(self, template: Maker, site: Site, name: str) -> None:

@@ -36,7 +36,7 @@ class Schema:
         the functions of the same package that it uses.
     :raises UsageError: there is a ``build`` without a ``version``.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(

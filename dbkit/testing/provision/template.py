@@ -39,7 +39,7 @@ def template(where: str | URL | Server, schema: Schema, *, project: str | None =
         :func:`dbkit.testing.servers.require_or_skip` first.
     :raises UsageError: there is no such kind, or its backend makes no test databases.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
     owner = str(project_folder(Path.cwd().resolve())) if project is None else project
     return _template(os.getpid(), owner, ground_of(where), schema)
@@ -50,7 +50,7 @@ class Template:
 
     :ivar kind: ``"sqlite"``, ``"postgresql"`` or ``"mysql"``.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(self, ground: Ground, schema: Schema, project: str) -> None:
