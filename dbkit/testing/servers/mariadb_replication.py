@@ -102,7 +102,8 @@ class MariaDBReplication:
         with _administered(replica) as run:
             is_paused = _status(run)["Slave_SQL_Running"] != "Yes"
             run("STOP REPLICA")
-            run(f"CHANGE MASTER TO MASTER_DELAY={math.ceil(seconds)}")
+            # The time of a commit is written down in whole seconds, so that a delay ends up to one too early.
+            run(f"CHANGE MASTER TO MASTER_DELAY={math.ceil(seconds) + 1 if seconds else 0}")
             run("START REPLICA IO_THREAD" if is_paused else "START REPLICA")
 
     def promote(self, replica: Endpoint) -> None:

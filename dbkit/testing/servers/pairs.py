@@ -161,7 +161,7 @@ class Pair:
     def delay(self, seconds: float, replica: Member | None = None) -> None:
         """Show each transaction this long after its commit; 0 ends the delay.
 
-        MariaDB counts whole seconds, and a part of one is rounded up.
+        MariaDB counts whole seconds: it may be up to two seconds longer there, and is never shorter.
 
         :param replica: this one; None means all.
         :raises UsageError: the number is negative.

@@ -88,10 +88,9 @@ class Cases:
         self.pair.delay(1)
         begun = SYSTEM_CLOCK.now()
         self.write(1)
-        self.assertEqual([], self.numbers(self.pair.replica))
         self.pair.catch_up()
         self.assertEqual([1], self.numbers(self.pair.replica))
-        self.assertGreater(SYSTEM_CLOCK.now() - begun, 0.5)
+        self.assertGreaterEqual(SYSTEM_CLOCK.now() - begun, 1)  # a busy machine only makes it longer
 
     def test_the_end_of_a_delay_ends_a_wait_that_has_begun(self):
         self.pair.delay(LONG_S)
