@@ -75,6 +75,8 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
 def isolate(connection: Any, driver: str, dialect: Any, level: Isolation) -> Callable[[], None]:
     """Set the level of the next transaction; the driver sends it with BEGIN."""
     was_autocommit = bool(connection.autocommit)
+    if level is Isolation.READ_UNCOMMITTED:
+        level = Isolation.READ_COMMITTED  # the server gives it for both, and SQLAlchemy's asyncpg knows only this name
     dialect.set_isolation_level(connection, level.sql)
 
     def restore() -> None:

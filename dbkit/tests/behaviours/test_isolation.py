@@ -44,6 +44,12 @@ class TestLevels(Behaviour):
                     self.assertEqual(level, await self.level(session))
 
     @on(POSTGRESQL)
+    async def test_the_level_that_postgresql_has_in_name_only_is_the_one_above_it(self):
+        for opener in (self.writer, self.reader):
+            async with opener.isolation("READ UNCOMMITTED")() as session:
+                self.assertEqual("READ COMMITTED", await self.level(session))
+
+    @on(POSTGRESQL)
     async def test_the_next_block_runs_at_the_servers_own_level(self):
         for opener in (self.writer, self.reader):
             async with opener() as session:
