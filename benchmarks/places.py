@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from benchmarks.relay import Relay, StatementReader
 from benchmarks.schema import populate
 from benchmarks.wire import MySQLReader, PostgreSQLReader
 from dbkit.exceptions import BackendNotAvailable
 from dbkit.testing import servers
+from dbkit.testing.assertions.relay import Relay, StatementReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +161,35 @@ def prepared(backend: Backend) -> Iterator[Grounds]:
             yield Grounds(backend, url, f"SQLite {sqlite3.sqlite_version}", None)
         return
     server = servers.obtain(backend.server)
-    if server.port is None:
-        raise BackendNotAvailable(f"the {backend.server} server's port is not known; write it into its URL")
     name = server.create_database()
-    url = make_url(str(server.url(database=name).render_as_string(hide_password=False))).set(drivername=backend.url)
+    url = server.url(database=name).set(drivername=backend.url)
     try:
         _fill_server(url, backend)
-        with Relay(server.host, server.port, _READERS[backend.server]) as relay:
+        with _relayed(backend, server) as relay:
             yield Grounds(backend, url, _version_text(backend, server.version), relay)
     finally:
         server.drop_database(name)
+
+
+@contextlib.contextmanager
+def administered(backend: Backend) -> Iterator[Grounds]:
+    """Give a backend's server, by an administrator's URL: databases are made there by whoever needs one.
+
+    :raises BackendNotAvailable: there is no server for it; the text says what to install.
+    """
+    if backend.server is None:
+        yield Grounds(backend, URL.create(backend.url), f"SQLite {sqlite3.sqlite_version}", None)
+        return
+    server = servers.obtain(backend.server)
+    with _relayed(backend, server) as relay:
+        url = server.url().set(drivername=backend.url)
+        yield Grounds(backend, url, _version_text(backend, server.version), relay)
+
+
+def _relayed(backend: Backend, server: servers.Server) -> Relay:
+    if server.port is None:
+        raise BackendNotAvailable(f"the {backend.server} server's port is not known; write it into its URL")
+    return Relay(server.host, server.port, _READERS[str(backend.server)])
 
 
 def _fill_file(path: str) -> None:

@@ -54,10 +54,32 @@ COLOURED = frozenset(
         "dbkit.transaction.ending",
         "dbkit.transaction.hooks",
         "dbkit.transaction.manager",
+        # Assertions that wait for something at the end of an ``async with``.
+        "dbkit.testing.assertions.captured",
+        "dbkit.testing.assertions.round_trips",
         # A test's sandbox, which ``async with`` enters.
         "dbkit.testing.isolation.sandbox",
         "dbkit.testing.isolation.stages",
         "dbkit.testing.pytest_plugin.loops",
+        # What backends must pass: bodies for both colours.
+        "dbkit.testing.suite.cancellation",
+        "dbkit.testing.suite.case",
+        "dbkit.testing.suite.colours",
+        "dbkit.testing.suite.conflicts",
+        "dbkit.testing.suite.connections",
+        "dbkit.testing.suite.endings",
+        "dbkit.testing.suite.errors",
+        "dbkit.testing.suite.forks",
+        "dbkit.testing.suite.levels",
+        "dbkit.testing.suite.losses",
+        "dbkit.testing.suite.nesting",
+        "dbkit.testing.suite.reading",
+        "dbkit.testing.suite.standings",
+        "dbkit.testing.suite.urls",
+        # Coroutine tests of testtools, and the loop in which they run.
+        "dbkit.testing.fixtures.cases",
+        "dbkit.testing.fixtures.loop",
+        "dbkit.testing.fixtures.skips",
         # The example, and who drives it.
         "dbkit.cmd.demo.aapi",
         "dbkit.cmd.demo.workload",

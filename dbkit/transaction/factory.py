@@ -22,6 +22,10 @@ from dbkit.engines.translate import without_connection
 from dbkit.exceptions import AlreadyStartedError
 from dbkit.plan import drive
 from dbkit.spec import Colour
+from dbkit.transaction.hooks import Hook
+
+HookTaker = Callable[[Hook, bool], Hook]
+"""What is given each hook that is registered, and whether it waits for COMMIT; it returns the one that is kept."""
 
 
 class Factory:
@@ -60,6 +64,8 @@ class Factory:
         self.has_stale = False
         """A reload has left connections of event loops that are to be closed."""
         self._stale: dict[asyncio.AbstractEventLoop, list[Engines]] = {}
+        self._followers: tuple[Callable[[Engines], object], ...] = ()
+        self._takers: tuple[HookTaker, ...] = ()
         self.reached = False
         """A connection was made once."""
         self.is_ready = False
@@ -193,7 +199,10 @@ class Factory:
     def _create(self, colour: Colour) -> Engines:
         url = self.settings.url_for(colour)
         assert url is not None
-        return self._make_engines(self.settings, self.backend, url, colour, self._clock)
+        made = self._make_engines(self.settings, self.backend, url, colour, self._clock)
+        for follower in self._followers:
+            follower(made)
+        return made
 
     def lane(self, writes: bool, colour: Colour) -> Lane:
         """Return the engine for writers or readers of a colour; raises what :meth:`engines` does."""
@@ -225,6 +234,39 @@ class Factory:
 
     def _sleep_in_greenlet(self, seconds: float) -> None:
         await_only(self._clock.asleep(seconds))
+
+    # -- for those who look on ----------------------------------------------------------------------------------------
+
+    def follow(self, follower: Callable[[Engines], object]) -> Callable[[], None]:
+        """Tell someone of the engines that there are, and of each that is made later.
+
+        :returns: what ends it.
+        """
+        with self._lock:
+            known = [*filter(None, [self._blocking]), *self._asyncio.values()]
+            known += [engines for each in self._stale.values() for engines in each]
+            for engines in known:
+                follower(engines)
+            self._followers = (*self._followers, follower)
+        return lambda: self._forget(follower, None)
+
+    def take_hooks(self, taker: HookTaker) -> Callable[[], None]:
+        """Let someone have each hook that is registered from now on; of several, the last one.
+
+        :returns: what ends it.
+        """
+        with self._lock:
+            self._takers = (*self._takers, taker)
+        return lambda: self._forget(None, taker)
+
+    def _forget(self, follower: object, taker: object) -> None:
+        with self._lock:
+            self._followers = tuple(each for each in self._followers if each is not follower)
+            self._takers = tuple(each for each in self._takers if each is not taker)
+
+    def admit(self, hook: Hook, waits_for_commit: bool) -> Hook:
+        """Return the hook that is to be kept for one that is being registered: usually itself."""
+        return self._takers[-1](hook, waits_for_commit) if self._takers else hook
 
     # -- letting go ---------------------------------------------------------------------------------------------------
 

@@ -27,10 +27,27 @@ R = TypeVar("R")
 class Root:
     """What the managers of one database share: the factory, which a test may replace."""
 
-    __slots__ = ("factory",)
+    __slots__ = ("_followers", "factory")
 
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
+        self._followers: tuple[Callable[[Factory], object], ...] = ()
+
+    def replace(self, factory: Factory) -> None:
+        """Let all managers work with another factory."""
+        self.factory = factory
+        for follower in self._followers:
+            follower(factory)
+
+    def follow(self, follower: Callable[[Factory], object]) -> Callable[[], None]:
+        """Tell someone of the factory, and of each that comes in its place; return what ends it."""
+        follower(self.factory)
+        self._followers = (*self._followers, follower)
+
+        def stop() -> None:
+            self._followers = tuple(each for each in self._followers if each is not follower)
+
+        return stop
 
 
 class Modifiers:
@@ -161,12 +178,15 @@ class Databased:
         :returns: what goes back to the first one.
         """
         before = self._root.factory
-        self._root.factory = other if isinstance(other, Factory) else other.factory
+        self._root.replace(other if isinstance(other, Factory) else other.factory)
+        return lambda: self._root.replace(before)
 
-        def reset() -> None:
-            self._root.factory = before
+    def follow_factory(self, follower: Callable[[Factory], object]) -> Callable[[], None]:
+        """Tell someone of the factory, and of each that :meth:`patch_factory` puts in its place.
 
-        return reset
+        :returns: what ends it.
+        """
+        return self._root.follow(follower)
 
     @property
     def is_started(self) -> bool:

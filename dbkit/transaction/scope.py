@@ -144,11 +144,11 @@ class Scope(Frame):
 
         A hook registered behind a savepoint that is rolled back does not run.
         """
-        self._hooks().after_commit(hook)
+        self._hooks().after_commit(self.root.source.admit(hook, True))
 
     def after_rollback(self, hook: Hook) -> None:
         """Run a function once, when the outermost block is known to be rolled back."""
-        self._hooks().after_rollback(hook)
+        self._hooks().after_rollback(self.root.source.admit(hook, False))
 
     def _hooks(self) -> Hooks:
         self._check_owner("hooks")

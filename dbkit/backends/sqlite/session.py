@@ -174,7 +174,10 @@ def _change(connection: Any, kind: str, execute: Callable[[str], object]) -> Non
 def standing(connection: Any, driver: str) -> Standing:
     """Read ``in_transaction``, which SQLite keeps true to the end of the transaction, whoever ended it."""
     native = connection.driver_connection if driver == "aiosqlite" else connection
-    return Standing.OPEN if native.in_transaction else Standing.NONE
+    try:
+        return Standing.OPEN if native.in_transaction else Standing.NONE
+    except (sqlite3.ProgrammingError, ValueError):  # it was closed under the block; aiosqlite says so by ValueError
+        return Standing.NONE
 
 
 def stop_worker(connection: Any) -> None:

@@ -187,7 +187,8 @@ def _listen(engine: Engine, held: HeldConnection, role: Role) -> None:
         if not isinstance(error, DBError) or connection is None or connection.invalidated:
             return
         dbapi_connection = connection.connection.dbapi_connection
-        held.failed(error, dbapi_connection)
+        if not getattr(error.orig, "dbkit_planned", False):  # fail_next has gone back to the savepoint already
+            held.failed(error, dbapi_connection)
         if role is Role.READER and error.outcome is Outcome.ABORTED and _autocommits(connection):
             held.begin_again(dbapi_connection)
             error.outcome = Outcome.STATEMENT_FAILED

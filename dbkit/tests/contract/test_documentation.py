@@ -11,11 +11,14 @@ import json
 import re
 import subprocess
 import sys
+import unittest
 from importlib.util import find_spec
 from pathlib import Path
 
 import fixtures
 import testtools
+
+from dbkit.testing.assertions import assert_statements
 
 ROOT = Path(__file__).parents[3]
 USER = ROOT / "doc" / "source" / "user"
@@ -173,6 +176,30 @@ class TestCredentials(ExampleCase):
         example = self.load("credentials")
         self.assertEqual(("app", "s3cr3t"), tuple(example.current()))
         self.assertEqual(("app", "s3cr3t"), tuple(example.db.settings.credentials()))
+
+
+class TestAssertions(ExampleCase):
+    def test_the_tests_of_the_example_pass(self):
+        loaded = unittest.defaultTestLoader.loadTestsFromModule(self.load("checked_accounts"))
+        result = unittest.TestResult()
+        loaded.run(result)
+        self.assertEqual((5, [], []), (result.testsRun, result.failures, result.errors))
+
+    def test_the_failure_on_the_page_is_what_a_failure_says(self):
+        accounts, example = self.load("accounts"), self.load("checked_accounts")
+        accounts.create_tables()
+        for owner in ("ada", "bob", "eve"):
+            accounts.open_account(owner)
+        failed = self.assertRaises(AssertionError, self.check, example)
+        accounts.db.dispose()
+        said = re.sub(r"\S*/examples/", "", str(failed))
+        page = " ".join((USER / "test-assertions.rst").read_text(encoding="utf-8").split())
+        self.assertIn(" ".join(said.split()), page)
+
+    @staticmethod
+    def check(example):
+        with assert_statements(example.db, 2):
+            example.total()
 
 
 class TestPages(testtools.TestCase):

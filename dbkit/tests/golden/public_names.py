@@ -22,6 +22,7 @@ MODULES = (
     "dbkit.backends.base",
     "dbkit.backends.rules",
     "dbkit.backends.provisioning",
+    "dbkit.testing.assertions",
     "dbkit.testing.faults",
     "dbkit.testing.isolation",
     "dbkit.testing.provision",
