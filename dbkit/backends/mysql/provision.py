@@ -36,6 +36,9 @@ _MULTI_STATEMENTS = 1 << 16
 # Above so many rows DELETE, which writes the log for each, costs more than TRUNCATE, which makes a new file.
 _TRUNCATE_FROM = 2000
 
+# For sessions that use what is to be dropped; the server's own patience is a day.
+_LOCK_TIMEOUT_S = 5
+
 _EDITION = (
     "SELECT CONCAT_WS(' ', @@version, @@lower_case_table_names, @@character_set_server, @@collation_server, "
     "@@default_storage_engine, @@explicit_defaults_for_timestamp)"
@@ -76,12 +79,16 @@ class MySQLProvisioning:
 
     def drop_all_objects(self, connection: Connection) -> None:
         kinds = {"VIEW": "VIEW", "SEQUENCE": "SEQUENCE"}
-        script = ["SET SESSION foreign_key_checks = 0"]
+        script = []
         found = [(str(name), kinds.get(str(kind), "TABLE")) for name, kind in ask(connection, _OBJECTS)]
         for wanted in ("VIEW", "TABLE", "SEQUENCE"):  # a table may take its defaults from a sequence
             script += [f"DROP {kind} IF EXISTS {quoted(name)}" for name, kind in found if kind == wanted]
         script += [f"DROP {kind} IF EXISTS {quoted(name)}" for kind, name in ask(connection, _CODE)]
-        run_script(connection, [*script, "SET SESSION foreign_key_checks = 1"])
+        run_script(connection, [f"SET SESSION foreign_key_checks = 0, lock_wait_timeout = {_LOCK_TIMEOUT_S}"])
+        try:
+            run_script(connection, script)
+        finally:
+            run_script(connection, ["SET SESSION foreign_key_checks = 1, lock_wait_timeout = DEFAULT"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,18 @@ def structure_of(connection: Connection) -> str:
 
 
 def drop_all_objects(connection: Connection) -> None:
-    """Drop everything that a user made in the database and leave an empty schema ``public``."""
+    """Drop everything that a user made in the database and leave an empty schema ``public``.
+
+    A session that uses one of the objects is waited for, though not for long.
+    """
+    _run(connection, f"SET lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+    try:
+        _drop_all(connection)
+    finally:
+        _run(connection, "RESET lock_timeout")
+
+
+def _drop_all(connection: Connection) -> None:
     for kind, names in (
         ("EVENT TRIGGER", "SELECT quote_ident(evtname) FROM pg_event_trigger"),
         ("PUBLICATION", "SELECT quote_ident(pubname) FROM pg_publication"),

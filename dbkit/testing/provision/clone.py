@@ -109,7 +109,10 @@ class Clone:
             self.rebuild()
 
     def drop_all_objects(self) -> None:
-        """Drop everything in the database: tables, views, sequences, types, routines, triggers, schemas."""
+        """Drop everything in the database: tables, views, sequences, types, routines, triggers, schemas.
+
+        :raises DBLockTimeout: a session uses one of them, and went on doing so for some seconds; close it before.
+        """
         self._with_line(lambda _original, line: self._provisioning.drop_all_objects(line))
 
     def drop(self) -> None:

@@ -230,7 +230,7 @@ class Clones:
         other = self.clone(database)
         self.assertEqual(CUSTOMERS, self.customers(other))
 
-    def test_an_open_transaction_makes_emptying_an_error(self):
+    def test_an_open_transaction_makes_emptying_and_dropping_an_error(self):
         if self.where == "sqlite://":
             self.skipTest("a database in memory has one connection")
         database = self.clone(self.template())
@@ -240,7 +240,8 @@ class Clones:
         with engine.connect() as connection:
             connection.execute(sa.text("UPDATE customer SET name = 'held'"))
             self.assertRaises(DBLockTimeout, database.empty)
-        database.empty()
+            self.assertRaises(DBLockTimeout, database.drop_all_objects)
+        database.reset()
         self.assertEqual(CUSTOMERS, self.customers(database))
 
 
