@@ -24,9 +24,11 @@ MODULES = (
     "dbkit.backends.provisioning",
     "dbkit.testing.assertions",
     "dbkit.testing.faults",
+    "dbkit.testing.fixtures",
     "dbkit.testing.isolation",
     "dbkit.testing.provision",
     "dbkit.testing.servers",
+    "dbkit.testing.suite",
 )
 
 _PLAIN = (bool, int, float, str, type(None))
