@@ -1,4 +1,5 @@
 """What a transaction costs: dbkit beside bare SQLAlchemy, oslo.db and the raw drivers, in one run.
 
-``python -m benchmarks`` prints the tables; ``python -m benchmarks --help`` tells what can be chosen.
+``python -m benchmarks`` prints the tables; ``python -m benchmarks --help`` tells what can be chosen. ``python -m
+benchmarks kit`` does the same for the test kit, see :mod:`benchmarks.kit`.
 """

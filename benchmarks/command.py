@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import counting, timing
+from benchmarks.choice import at_hand, chosen_backends, pin, positive
 from benchmarks.driving import Course, Numbers
-from benchmarks.places import BACKENDS, Backend, Grounds, prepared
+from benchmarks.kit import command as kit
+from benchmarks.places import BACKENDS, Grounds, prepared
 from benchmarks.report import Row, as_json, as_table
 from benchmarks.scenarios import SCENARIOS, Scenario
-from benchmarks.subjects.catalogue import SUBJECTS, missing, subjects_for
+from benchmarks.subjects.catalogue import SUBJECTS, subjects_for
 from benchmarks.subjects.subject import Subject
 from benchmarks.versions import versions
-from dbkit.exceptions import BackendNotAvailable
-from dbkit.testing import servers
 
 _TOP_FUNCTIONS = 40
 
 
 def run(arguments: Sequence[str]) -> int:
     """Measure what the arguments ask for; return the exit status: 1 if nothing could be measured."""
+    if arguments[:1] == ["kit"]:
+        return kit.run(arguments[1:])
     options = _parser().parse_args(arguments)
-    backends = [each for each in BACKENDS if (each.name in options.backend if options.backend else each.by_default)]
     scenarios = [each for each in SCENARIOS if not options.scenario or each.name in options.scenario]
     rounds = options.rounds if options.rounds is not None else 3 if options.quick else 15
     print(" | ".join(f"{name} {version}" for name, version in versions().items()))
-    backends = [each for each in backends if _is_at_hand(each)]
-    _pin()
+    backends = chosen_backends(options.backend)
+    pin()
     rows: list[Row] = []
     measured = 0
     for backend in backends:
         with prepared(backend) as grounds:
-            subjects = _at_hand(subjects_for(backend))
+            subjects = at_hand(subjects_for(backend))
             if options.profile:
                 measured += _profile([each for each in subjects if each.name == options.profile], grounds, scenarios)
                 continue
@@ -54,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what a transaction costs with dbkit, bare SQLAlchemy, oslo.db and the raw drivers.",
+        epilog="python -m benchmarks kit measures what the test kit costs; it has a --help of its own.",
     )
     defaults = ", ".join(each.name for each in BACKENDS if each.by_default)
     parser.add_argument(
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=[each.name for each in SCENARIOS],
         help="measure this one; may be repeated (default: all)",
     )
-    parser.add_argument("--rounds", type=_positive, help="timed rounds of each scenario (default: 15, quick: 3)")
+    parser.add_argument("--rounds", type=positive, help="timed rounds of each scenario (default: 15, quick: 3)")
     parser.add_argument("--quick", action="store_true", help="few and short rounds: the counts are as exact as ever")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
     parser.add_argument(
@@ -79,49 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         + ", ".join(dict.fromkeys(each.name for each in SUBJECTS)),
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _is_at_hand(backend: Backend) -> bool:
-    """Return whether a backend can be measured; say what it lacks. Its server is started."""
-    lacking = missing(backend.modules)
-    if lacking:
-        _leave_out(backend.name, f"install {' and '.join(lacking)}")
-        return False
-    if backend.server is not None:
-        try:
-            servers.obtain(backend.server)
-        except BackendNotAvailable as error:
-            _leave_out(backend.name, str(error))
-            return False
-    return True
-
-
-def _at_hand(subjects: Iterable[Subject]) -> list[Subject]:
-    found = []
-    for subject in subjects:
-        lacking = missing(subject.modules)
-        if lacking:
-            _leave_out(subject.name, f"install {' and '.join(lacking)}")
-        else:
-            found.append(subject)
-    return found
-
-
-def _leave_out(name: str, reason: str) -> None:
-    print(f"left out: {name}: {reason}", file=sys.stderr)
-
-
-def _pin() -> None:
-    """Keep this process on one processor, where the system allows it; the servers are started and stay free."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def _measure(

@@ -53,11 +53,11 @@ def top_functions(course: Course, scenario: str, limit: int, count: int = COUNTE
     return stream.getvalue().rstrip()
 
 
-def count_traffic(course: Course, scenario: str, count: int = COUNTED) -> Traffic:
+def count_traffic(course: Course, scenario: str, count: int = COUNTED, warm_up: int = WARM_UP) -> Traffic:
     """Return what one operation sends; the course's place must be a counting one."""
     tally = course.place.tally
     assert tally is not None
-    course.batch(scenario, WARM_UP)()
+    course.batch(scenario, warm_up)()
     batch = course.batch(scenario, count)
     statements = tally.read_statements()
     trips = tally.read_trips() if tally.read_trips is not None else None

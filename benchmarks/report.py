@@ -45,12 +45,17 @@ def as_table(rows: Sequence[Row]) -> str:
         for base in (raw, bare):
             cells += [_cell(row, base, _wall), _cell(row, base, _cpu)]
         lines.append(cells)
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     title = f"{first.backend} ({first.version}), {first.scenario.name}: {first.scenario.text}"
-    return "\n".join([title, *("  ".join(_aligned(line, widths)).rstrip() for line in lines)])
+    return "\n".join([title, *aligned(lines)])
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of cells as text, each column as wide as its widest cell."""
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    return ["  ".join(_padded(line, widths)).rstrip() for line in lines]
+
+
+def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
 
 

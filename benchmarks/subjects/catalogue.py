@@ -10,16 +10,20 @@ from benchmarks.places import Backend, Place
 from benchmarks.subjects.subject import Subject, blocking, in_asyncio
 
 
-class _Late:
-    """Imports a subject's file when it is first opened, so that a missing library stops nobody else."""
+class Late:
+    """Imports a subject's file when it is first opened, so that a missing library stops nobody else.
 
-    def __init__(self, module: str, function: str) -> None:
-        self._module = module
+    :param arguments: what the function is given beside the place.
+    """
+
+    def __init__(self, module: str, function: str, package: str = "benchmarks.subjects", **arguments: Any) -> None:
+        self._module = f"{package}.{module}"
         self._function = function
+        self._arguments = arguments
 
     def __call__(self, place: Place) -> Any:
-        module = importlib.import_module(f"benchmarks.subjects.{self._module}")
-        return getattr(module, self._function)(place)
+        module = importlib.import_module(self._module)
+        return getattr(module, self._function)(place, **self._arguments)
 
 
 def _sqlite(backend: Backend) -> bool:
@@ -31,17 +35,17 @@ def _server(backend: Backend) -> bool:
 
 
 SUBJECTS: tuple[Subject, ...] = (
-    Subject("dbkit context", _Late("dbkit_subjects", "open_with_context"), blocking, ("dbkit",)),
-    Subject("dbkit database", _Late("dbkit_subjects", "open_database"), blocking, ("dbkit",)),
-    Subject("dbkit connection", _Late("dbkit_subjects", "open_connections"), blocking, ("dbkit",)),
-    Subject("dbkit asyncio", _Late("dbkit_subjects", "open_in_asyncio"), in_asyncio, ("dbkit", "greenlet")),
-    Subject("sqlalchemy orm", _Late("sqlalchemy_subjects", "open_orm"), blocking),
-    Subject("sqlalchemy core", _Late("sqlalchemy_subjects", "open_core"), blocking),
-    Subject("sqlalchemy asyncio orm", _Late("sqlalchemy_subjects", "open_async_orm"), in_asyncio, ("greenlet",)),
-    Subject("sqlalchemy asyncio core", _Late("sqlalchemy_subjects", "open_async_core"), in_asyncio, ("greenlet",)),
-    Subject("oslo.db", _Late("oslo_subjects", "open_enginefacade"), blocking, ("oslo_db",)),
-    Subject("raw driver", _Late("raw_subjects", "open_sqlite"), _sqlite),
-    Subject("raw driver", _Late("raw_subjects", "open_driver"), _server),
+    Subject("dbkit context", Late("dbkit_subjects", "open_with_context"), blocking, ("dbkit",)),
+    Subject("dbkit database", Late("dbkit_subjects", "open_database"), blocking, ("dbkit",)),
+    Subject("dbkit connection", Late("dbkit_subjects", "open_connections"), blocking, ("dbkit",)),
+    Subject("dbkit asyncio", Late("dbkit_subjects", "open_in_asyncio"), in_asyncio, ("dbkit", "greenlet")),
+    Subject("sqlalchemy orm", Late("sqlalchemy_subjects", "open_orm"), blocking),
+    Subject("sqlalchemy core", Late("sqlalchemy_subjects", "open_core"), blocking),
+    Subject("sqlalchemy asyncio orm", Late("sqlalchemy_subjects", "open_async_orm"), in_asyncio, ("greenlet",)),
+    Subject("sqlalchemy asyncio core", Late("sqlalchemy_subjects", "open_async_core"), in_asyncio, ("greenlet",)),
+    Subject("oslo.db", Late("oslo_subjects", "open_enginefacade"), blocking, ("oslo_db",)),
+    Subject("raw driver", Late("raw_subjects", "open_sqlite"), _sqlite),
+    Subject("raw driver", Late("raw_subjects", "open_driver"), _server),
 )
 
 #: Package to install for a module whose name differs from it.
