@@ -22,7 +22,8 @@ from dbkit.testing.assertions import (
 def total() -> int:
     found = 0
     for owner in owners():
-        found += db.session.scalar(select(Account.balance).where(Account.owner == owner)) or 0  # should be one sum()
+        balance = select(Account.balance).where(Account.owner == owner)
+        found += db.session.scalar(balance) or 0  # should be one sum()
     return found
 
 
