@@ -12,7 +12,6 @@ import testtools
 
 from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, UsageError
 from dbkit.testing import servers
-from dbkit.testing.servers.polling import wait_until
 from dbkit.testing.servers.processes import is_halted, processes_in
 
 BOUND_S = 30
@@ -257,19 +256,3 @@ class TestAbsence(testtools.TestCase):
 
     def test_a_private_server_is_missing_too(self):
         self.assertRaises(BackendNotAvailable, servers.private, "mysql")
-
-
-class TestRelease(testtools.TestCase):
-    def test_what_a_process_gives_back_is_dropped(self):
-        server = servers.require_or_skip("postgresql")
-        keeper = sa.create_engine(server.url("psycopg"), poolclass=sa.pool.NullPool)
-        name = server.create_database()
-        servers.release()
-        counted = sa.text("SELECT count(*) FROM pg_database WHERE datname = :name")
-
-        def is_dropped():
-            with keeper.connect() as connection:
-                return connection.scalar(counted, {"name": name}) == 0
-
-        wait_until(is_dropped, BOUND_S, "the drop of the database")
-        self.assertEqual(server.pid, servers.obtain("postgresql").pid)

@@ -258,6 +258,16 @@ class TestDatabasesOfWorkers(RunTestCase):
         wait_until(lambda: not self.has_database(server, lost), BOUND_S, "the drop of the database")
         self.assertTrue(self.has_database(server, kept))
 
+    def test_what_a_worker_gives_back_is_dropped(self):
+        worker, witness = self.worker(), self.worker()
+        server = witness.ask("obtain('postgresql')")
+        worker.ask("obtain('postgresql')")
+        name = worker.ask("kept['postgresql'].create_database()")
+        self.assertTrue(self.has_database(server, name))
+        worker.ask("servers.release()")
+        wait_until(lambda: not self.has_database(server, name), BOUND_S, "the drop of the database")
+        self.assertEqual(server, worker.ask("obtain('postgresql')"))
+
     def test_an_existing_server_is_used_by_its_url_and_left_clean(self):
         witness = self.worker()
         server = witness.ask("private('postgresql')")
