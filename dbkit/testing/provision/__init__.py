@@ -15,7 +15,7 @@ The environment decides the rest:
 from __future__ import annotations
 
 from dbkit.testing.provision.clone import Clone
-from dbkit.testing.provision.schema import Schema
+from dbkit.testing.provision.schema import EmptySchemaWarning, Schema
 from dbkit.testing.provision.template import Template, template
 
-__all__ = ["Clone", "Schema", "Template", "template"]
+__all__ = ["Clone", "EmptySchemaWarning", "Schema", "Template", "template"]

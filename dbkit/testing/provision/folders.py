@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dbkit.exceptions import BackendNotAvailable
+from dbkit.exceptions import BackendNotAvailable, InvalidSetting
 from dbkit.testing.servers.folders import own_folder, shared_base
 from dbkit.testing.servers.locks import FileLock
 
@@ -24,10 +24,17 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder of this user in which templates are kept, created if need be.
 
     :raises BackendNotAvailable: it belongs to another user, or others may write to it.
+    :raises InvalidSetting: the environment names a place where no folder can be made.
     """
     named = environment.get(CACHE_SETTING)
     if named:
-        return _own(Path(named).absolute())
+        try:
+            return _own(Path(named).absolute())
+        except OSError as failed:
+            raise InvalidSetting(
+                f"{CACHE_SETTING} names {named!r}, and that folder cannot be used: {failed.strerror}; name one that "
+                "this user can create and write to, or unset it"
+            ) from failed
     base = environment.get("XDG_CACHE_HOME") or ""
     home = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~")) / ".cache"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 # Raised when a change of dbkit builds templates otherwise.
 _GENERATION = "1"
+
+
+class EmptySchemaWarning(UserWarning):
+    """The metadata of a :class:`Schema` creates nothing: the modules with the models were perhaps not imported.
+
+    .. versionadded:: 0.1
+    """
 
 
 class Schema:
@@ -56,6 +64,7 @@ class Schema:
         self._build = build
         self._version = version
         self._seed = seed
+        self._has_warned = False
 
     @classmethod
     def from_alembic(cls, config: Config | str | Path, *, seed: Callable[[Connection], object] | None = None) -> Schema:
@@ -86,14 +95,29 @@ class Schema:
     def fingerprint(self, dialect: Dialect) -> str:
         """Return what changes when the database would be built otherwise, and is the same in all processes and runs.
 
+        Warns with :class:`EmptySchemaWarning`, once, of metadata that creates nothing.
+
         :raises UsageError: what the metadata creates cannot be told without a database; the text says what to do.
         """
         digest = hashlib.sha256(f"{_GENERATION} {sqlalchemy.__version__}".encode())
-        for part in (self._version_text(), *(self._ddl(each, dialect) for each in self._metadata)):
+        created = [self._ddl(each, dialect) for each in self._metadata]
+        self._warn_if_empty(created)
+        for part in (self._version_text(), *created):
             digest.update(f"\0{part}".encode())
         if self._seed is not None:
             digest.update(f"\0{text_of(self._seed)}".encode())
         return digest.hexdigest()
+
+    def _warn_if_empty(self, created: Sequence[str]) -> None:
+        # Only now, because models may be imported after the schema was declared.
+        if created and not any(created) and self._build is None and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                "the metadata of a test schema has no tables, so its databases are empty; import the modules with the "
+                "models before the tests run, or write Schema() for an empty database",
+                EmptySchemaWarning,
+                stacklevel=3,
+            )
 
     def _version_text(self) -> str:
         version = self._version

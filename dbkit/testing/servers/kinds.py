@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,14 @@ NAMESPACE = "dbkit.testing.servers"
 _KIND = re.compile(r"[a-z][a-z0-9_]*")
 
 _ALIASES: Mapping[str, str] = MappingProxyType({"mariadb": "mysql"})
+
+# What people call a product, and what is not written nearly like its name.
+_NICKNAMES: Mapping[str, str] = MappingProxyType(
+    {"pg": "postgresql", "pgsql": "postgresql", "psql": "postgresql", "maria": "mariadb"}
+)
+
+# Started by other kinds, and by nobody's wish.
+_INTERNAL = frozenset({"health"})
 
 _NEEDED = (
     ("kind", "speaks", "replication", "accounts", "user", "maintenance_database", "stop_signal", "death_signal")
@@ -61,8 +70,10 @@ class Registry:
         """The kinds of databases, in alphabetical order."""
         return tuple(sorted(name for name, provider in self.providers.items() if provider.speaks == name))
 
-    def provider_of(self, kind: str) -> Provider:
+    def provider_of(self, kind: str, offered: Iterable[str] | None = None) -> Provider:
         """Return the provider of this kind of server, which may be written by its alias.
+
+        :param offered: the kinds that an error text offers; None is for all that a person may ask for.
 
         :raises BackendNotAvailable: it is installed and cannot be used; the text says why.
         :raises UsageError: there is no such kind.
@@ -80,7 +91,8 @@ class Registry:
                 f"there is no kind of server named {kind!r}, and none is registered at all: dbkit runs from files "
                 f"that were not installed; install it, for development with: pip install -e ."
             )
-        raise UsageError(f"there is no kind of server named {kind!r}; there are: {', '.join(sorted(self.providers))}")
+        names = self.providers.keys() - _INTERNAL if offered is None else offered
+        raise UsageError(f"there is no kind of server named {kind!r}; {offer(kind, names)}")
 
 
 def _fault_of(name: str, provider: Any) -> str | None:
@@ -113,9 +125,25 @@ def kind_named(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
+def offer(name: str, known: Iterable[str]) -> str:
+    """Return what an error text says to whoever wrote ``name``: the kinds that they can write, the nearest first."""
+    offered = sorted({*known})
+    names = {*offered, *(alias for alias, kind in _ALIASES.items() if kind in offered)}
+    written = name.strip().lower()
+    near = [_NICKNAMES[written]] if _NICKNAMES.get(written) in names else difflib.get_close_matches(written, names, n=1)
+    advice = f"did you mean {near[0]!r}? " if near else ""
+    return f"{advice}there are: {', '.join(offered)}"
+
+
 def database_kinds() -> tuple[str, ...]:
     """Return the kinds of databases, in alphabetical order: what stands before or beside them is left out."""
     return installed().database_kinds
+
+
+def pair_kinds() -> tuple[str, ...]:
+    """Return the kinds of databases whose servers can be a primary and its replicas, in alphabetical order."""
+    providers = installed().providers
+    return tuple(kind for kind in database_kinds() if providers[kind].replication is not None)
 
 
 def database_names() -> tuple[str, ...]:
@@ -124,13 +152,14 @@ def database_names() -> tuple[str, ...]:
     return tuple(sorted({*kinds, *(alias for alias, kind in _ALIASES.items() if kind in kinds)}))
 
 
-def provider_of(kind: str) -> Provider:
+def provider_of(kind: str, offered: Iterable[str] | None = None) -> Provider:
     """Return the installed provider of this kind of server.
 
+    :param offered: the kinds that an error text offers; None is for all that a person may ask for.
     :raises BackendNotAvailable: it is installed and cannot be used; the text says why.
     :raises UsageError: there is no such kind.
     """
-    return installed().provider_of(kind)
+    return installed().provider_of(kind, offered)
 
 
 def url_setting(kind: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import unittest
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from dbkit.exceptions import BackendNotAvailable, InvalidSetting, UsageError
 from dbkit.testing.servers.client import process_client
 from dbkit.testing.servers.databases import server_version
 from dbkit.testing.servers.endpoint import Endpoint
-from dbkit.testing.servers.kinds import database_kinds, kind_named, provider_of, url_setting
+from dbkit.testing.servers.kinds import database_kinds, kind_named, offer, pair_kinds, provider_of, url_setting
 from dbkit.testing.servers.pairs import Pair
 from dbkit.testing.servers.provider import Installation, Provider
 from dbkit.testing.servers.server import PrivateServer, Server
@@ -35,7 +35,9 @@ def required_kinds(environment: Mapping[str, str]) -> frozenset[str]:
     requirable = _BESIDE.union(database_kinds())
     unknown = sorted(names - requirable)
     if unknown:
-        raise InvalidSetting(f"{REQUIRE_SETTING} names {unknown[0]!r}; it may name: {', '.join(sorted(requirable))}")
+        raise InvalidSetting(
+            f"{REQUIRE_SETTING} names {unknown[0]!r}, which is no kind of server; {offer(unknown[0], requirable)}"
+        )
     return names
 
 
@@ -75,9 +77,12 @@ def pair(kind: str, replicas: int = 1, settings: Mapping[str, object] | None = N
     :raises BackendNotAvailable: there is none, and the text says why and what to install.
     :raises UsageError: there is no such kind, or it knows no replicas.
     """
-    provider = _database(kind)
+    provider = _database(kind, pair_kinds())
     if provider.replication is None:
-        raise UsageError(f"the provider of {provider.kind!r} servers offers no replication; use private({kind!r})")
+        raise UsageError(
+            f"the provider of {provider.kind!r} servers offers no replication; use private({kind!r}); pairs can be "
+            f"made of: {', '.join(pair_kinds())}"
+        )
     return Pair(process_client(), installation_of(provider), provider.replication, replicas, settings)
 
 
@@ -123,8 +128,9 @@ def installation_of(provider: Provider) -> Installation:
     return provider.find(os.environ)
 
 
-def _database(kind: str) -> Provider:
-    provider = provider_of(kind)
+def _database(kind: str, offered: Iterable[str] | None = None) -> Provider:
+    offered = database_kinds() if offered is None else offered
+    provider = provider_of(kind, offered)
     if provider.speaks != provider.kind:
-        raise UsageError(f"{kind!r} is no kind of database; there are: {', '.join(database_kinds())}")
+        raise UsageError(f"{kind!r} is no kind of database; {offer(kind, offered)}")
     return provider

@@ -10,7 +10,7 @@ import testtools
 
 from dbkit.backends.provisioning import provisioning_of
 from dbkit.backends.registry import backend_for
-from dbkit.exceptions import BackendNotAvailable, UsageError
+from dbkit.exceptions import BackendNotAvailable, InvalidSetting, UsageError
 from dbkit.testing.provision import Schema, template
 from dbkit.testing.provision.folders import cache_folder, process_folder
 
@@ -56,6 +56,13 @@ class TestFolders(testtools.TestCase):
         open_folder.chmod(0o755)
         error = self.assertRaises(BackendNotAvailable, cache_folder, {"DBKIT_TEST_CACHE": str(open_folder)})
         self.assertIn("DBKIT_TEST_CACHE", str(error))
+
+    def test_a_cache_that_cannot_be_made_is_told_with_its_setting(self):
+        file = self.folder() / "file"
+        file.touch()
+        for place in (file / "cache", "/dev/null/cache", "/proc/cache"):
+            error = self.assertRaises(InvalidSetting, cache_folder, {"DBKIT_TEST_CACHE": str(place)})
+            self.assertIn(f"DBKIT_TEST_CACHE names {str(place)!r}", str(error))
 
     def test_a_process_has_one_folder(self):
         self.assertEqual(process_folder(), process_folder())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import warnings
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ import testtools
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dbkit.exceptions import UsageError
-from dbkit.testing.provision import Schema
+from dbkit.testing.provision import EmptySchemaWarning, Schema
 
 LIMIT = 3
 NAMES = {"b", "a", "c"}
@@ -36,6 +37,34 @@ def metadata(*columns):
 
 def print_of(dialect=None, **arguments):
     return Schema(**arguments).fingerprint(dialect or sqlite.dialect())
+
+
+class TestMetadataWithoutTables(testtools.TestCase):
+    def warned(self, schema):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            schema.fingerprint(sqlite.dialect())
+            schema.fingerprint(postgresql.dialect())
+        return [str(each.message) for each in caught if issubclass(each.category, EmptySchemaWarning)]
+
+    def test_it_is_warned_of_once(self):
+        said = self.warned(Schema(metadata=sa.MetaData()))
+        self.assertEqual(1, len(said))
+        self.assertIn("import the modules with the models", said[0])
+        self.assertEqual(1, len(self.warned(Schema(metadata=[sa.MetaData(), sa.MetaData()]))))
+
+    def test_tables_that_come_later_are_in_time(self):
+        late = sa.MetaData()
+        schema = Schema(metadata=late)
+        sa.Table("t", late, sa.Column("id", sa.Integer, primary_key=True))
+        self.assertEqual([], self.warned(schema))
+
+    def test_what_is_meant_to_be_empty_is_not_warned_of(self):
+        viewed = sa.MetaData()
+        sa.event.listen(viewed, "after_create", sa.DDL("CREATE VIEW v AS SELECT 1 AS one"))
+        built = Schema(metadata=sa.MetaData(), build=lambda connection: None, version="1")
+        for schema in (Schema(), Schema(metadata=viewed), built):
+            self.assertEqual([], self.warned(schema))
 
 
 class TestTheFingerprint(testtools.TestCase):

@@ -91,6 +91,26 @@ class TestOurKinds(testtools.TestCase):
         self.assertNotIn("mariadb", database_kinds())
         self.assertEqual({"mysql"}, servers.required_kinds({REQUIRE_SETTING: "mariadb"}))
 
+    def test_a_demand_by_a_nickname_is_told_the_right_name(self):
+        for written in ("postgres", "pg", "psql", "PostgreSQL"):
+            error = self.assertRaises(InvalidSetting, servers.required_kinds, {REQUIRE_SETTING: written})
+            self.assertIn("did you mean 'postgresql'?", str(error))
+            self.assertIn("galera", str(error))
+
+    def test_a_pair_is_offered_of_those_that_can_form_one(self):
+        error = self.assertRaises(UsageError, servers.pair, "postgres")
+        self.assertTrue(str(error).endswith("did you mean 'postgresql'? there are: mysql, postgresql"), str(error))
+        error = self.assertRaises(UsageError, servers.pair, "haproxy")
+        self.assertTrue(str(error).endswith("there are: mysql, postgresql"), str(error))
+
+    def test_a_server_is_offered_of_the_kinds_of_databases(self):
+        for ask in (servers.obtain, servers.private):
+            error = self.assertRaises(UsageError, ask, "maria")
+            self.assertTrue(str(error).endswith("did you mean 'mariadb'? there are: mysql, postgresql"), str(error))
+
+    def test_internal_kinds_are_offered_to_nobody(self):
+        self.assertNotIn("health", str(self.assertRaises(UsageError, provider_of, "heath")))
+
     def test_every_kind_has_a_setting_for_an_existing_server(self):
         self.assertEqual("DBKIT_TEST_MYSQL_URL", url_setting("mysql"))
 
