@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from dbkit.testing.assertions.targets import Stop, Target
 _LONGEST_SHOWN = 400
 _SAVEPOINTS = frozenset({"savepoint", "rollback_to_savepoint", "release_savepoint"})
 # What says how a session behaves and changes no data; a reader must not send it as text all the same.
-_OF_SESSIONS = ("SET ", "SAVEPOINT ", "RELEASE ", "ROLLBACK TO ", "LOCK ", "FETCH ", "DECLARE ", "CLOSE ", "USE ")
+_OF_SESSIONS = (
+    "SET ", "SAVEPOINT ", "RELEASE ", "ROLLBACK TO ", "LOCK ", "UNLOCK ", "FETCH ", "DECLARE ", "CLOSE ", "USE ",
+)  # fmt: skip
+_NEXT = re.compile(r"(?:[^;']++|'(?:[^']++|'')*+')*+;\s*(\S.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,4 +194,7 @@ def _times(count: int) -> str:
 def _writes(sql: str, statement: Any) -> bool:
     if isinstance(statement, ClauseElement) and not hasattr(statement, "text"):
         return is_write(statement)
-    return not sql.lstrip().upper().startswith(_OF_SESSIONS) and is_write(sql)
+    if not sql.lstrip().upper().startswith(_OF_SESSIONS):
+        return is_write(sql)
+    following = _NEXT.match(sql)
+    return following is not None and _writes(following[1], None)

@@ -8,7 +8,16 @@ end of the test.
 from __future__ import annotations
 
 from dbkit.testing.isolation.databases import WorkerDatabase
-from dbkit.testing.isolation.errors import IsolationBroken, IsolationError
+from dbkit.testing.isolation.errors import IsolationBroken, IsolationError, LeftInUse
 from dbkit.testing.isolation.sandbox import Isolation, Layer, Sandbox, isolated
 
-__all__ = ["Isolation", "IsolationBroken", "IsolationError", "Layer", "Sandbox", "WorkerDatabase", "isolated"]
+__all__ = [
+    "Isolation",
+    "IsolationBroken",
+    "IsolationError",
+    "Layer",
+    "LeftInUse",
+    "Sandbox",
+    "WorkerDatabase",
+    "isolated",
+]

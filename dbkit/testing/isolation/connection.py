@@ -44,6 +44,7 @@ class HeldConnection:
     :param absence: says why no test runs on it, to who asks for it.
     :ivar on_send: is told each statement that the sandbox itself sends.
     :ivar owners: the users of the running test; None while no test runs.
+    :ivar is_marked: the test has left something in the session, which rolling back does not take away.
     :ivar broken: why the test's transaction is gone, or None.
     """
 
@@ -59,6 +60,7 @@ class HeldConnection:
         self.on_send: Callable[[str], object] | None = None
         self._absence = absence
         self.broken: IsolationBroken | None = None
+        self.is_marked = False
         self.gate = Turnstile(timeout_s, self.admit)
         self._stand = Stand.PARKED
         self._connection: Any = None
@@ -106,6 +108,10 @@ class HeldConnection:
         """Whether a test's transaction was begun on it."""
         return self._stand is not Stand.PARKED
 
+    def is_on(self, connection: Any) -> bool:
+        """Return whether the test's transaction was begun on this DBAPI connection."""
+        return connection is not None and connection is self._connection
+
     def enter(self) -> None:
         """Wait for the turn, unless a block of dbkit has done so already; raises as :meth:`Turnstile.acquire`."""
         user = current_user(self.colour)
@@ -128,7 +134,8 @@ class HeldConnection:
         if self._stand is Stand.PARKED:
             self._run(connection, *self.product.opening, f"SAVEPOINT {_TEST}")
             self._connection, self._stand, self.broken = connection, Stand.BETWEEN, None
-        elif connection is None or connection is not self._connection:
+            self.is_marked = False
+        elif not self.is_on(connection):
             self.lost("the connection of the test was lost", is_dirty=False)
         if self.broken is not None:
             raise self._again()
@@ -260,6 +267,9 @@ class HeldConnection:
                 "before it"
             )
         self._statement = statement
+        lingers = self.product.lingers
+        if lingers is not None and not self.is_marked:
+            self.is_marked = lingers.search(statement) is not None
 
     def sent(self, connection: Any) -> None:
         """Look whether the statement has ended the test's transaction, as far as the driver knows."""

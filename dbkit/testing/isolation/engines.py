@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -70,6 +71,12 @@ class HeldPool(BoundedPool):
             super()._do_return_conn(record)
         finally:
             self.held_connection.leave()
+
+    @property
+    def has_lost_connection(self) -> bool:
+        """Whether the connection of the running test is gone; it must not be in use."""
+        held = self.held_connection
+        return held.has_begun and not any(held.is_on(record.dbapi_connection) for record, _since in self._idle)
 
     def take_away(self) -> None:
         """Close the connection under whoever has it in use."""
@@ -172,7 +179,7 @@ def _listen(engine: Engine, held: HeldConnection, role: Role) -> None:
     def before(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         _refuse_control(statement)
         held.sends(statement)
-        if watches and not statement.startswith(_SAVEPOINTS) and is_write(statement):
+        if watches and not statement.startswith(_SAVEPOINTS) and (is_write(statement) or _LOCKS.search(statement)):
             error = DBReadOnly(message=_READER)
             if isinstance(connection, TrackedConnection):
                 connection.last_error = error
@@ -209,6 +216,11 @@ def _autocommits(connection: Any) -> TypeGuard[TrackedConnection]:
         and not connection.in_nested_transaction()
     )
 
+
+# what a read-only transaction of MySQL and MariaDB refuses too; at the end of the text, where no literal can be
+_LOCKS = re.compile(
+    r"\bFOR\s+UPDATE(?:\s+OF\s+[\w.`, ]+?)?(?:\s+(?:NOWAIT|SKIP\s+LOCKED|WAIT\s+\d+))?[\s;]*\Z", re.IGNORECASE
+)
 
 _READER = "a reader tried to write, and a reader reads only; the block is a reader: make it a writer"
 

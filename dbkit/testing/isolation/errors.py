@@ -33,6 +33,13 @@ class IsolationBroken(IsolationError):
         self.is_dirty = is_dirty
 
 
+class LeftInUse(UserWarning):
+    """The test has ended, and something of it still has its connection in use.
+
+    .. versionadded:: 0.1
+    """
+
+
 def broken(what: str, statement: str | None, is_dirty: bool) -> IsolationBroken:
     """Return the error that says that a test's transaction is gone, and what became of its rows."""
     where = "" if statement is None else f" (the last statement that dbkit saw is {_shortened(statement)})"

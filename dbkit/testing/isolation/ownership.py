@@ -70,7 +70,8 @@ class Owners:
         raise TransactionOwnedElsewhere(
             f"{name_of(user)} needs the test's connection, which belongs to {self._owner_name}; let it in with "
             "sandbox.allow(...), let everyone in with sandbox.allow_all(), or give the test isolation 'clone', where "
-            "each has connections of its own"
+            "each has connections of its own. If it is left from an earlier test, join or await it there, before that "
+            "test ends"
         )
 
     def _has_owner_ended(self) -> bool:
@@ -94,7 +95,8 @@ def current_user(colour: Colour) -> User:
 def name_of(user: User) -> str:
     """Return a user's name, as error texts write it."""
     if isinstance(user, asyncio.Task):
-        return f"the task {user.get_name()!r}"
+        runs = getattr(user.get_coro(), "__qualname__", None)
+        return f"the task {user.get_name()!r}" + (f" of {runs}()" if runs else "")
     thread = _thread_of(user)
     if thread is not None:
         return f"the thread {thread.name!r}"
@@ -118,6 +120,7 @@ class Turnstile(Gate):
         self._admit = admit
         self._came_in: User = None
         self._turn_of: User = None
+        self._is_block = False
 
     @property
     def holder(self) -> User:
@@ -127,13 +130,19 @@ class Turnstile(Gate):
     def acquire(self, thread: int) -> None:
         """Take the turn for a thread; raises as :meth:`Gate.acquire`, and what ``admit`` does."""
         self._admit(thread)
-        super().acquire(thread)
+        try:
+            super().acquire(thread)
+        except ModeConflict as endless:
+            raise self._explained(endless, thread) from None
         self._let_in(thread, thread)
 
     def acquire_in_task(self, owner: User, thread: int) -> None:
         """Take the turn for a task; raises as :meth:`acquire`."""
         self._admit(owner)
-        super().acquire_in_task(owner, thread)
+        try:
+            super().acquire_in_task(owner, thread)
+        except ModeConflict as endless:
+            raise self._explained(endless, owner) from None
         # not the owner: a block may first need its connection at its end, which has a task of its own
         self._let_in(owner, asyncio.current_task())
 
@@ -145,6 +154,16 @@ class Turnstile(Gate):
             raise
         self._came_in = runner
         self._turn_of = user
+        self._is_block = True
+
+    def _explained(self, endless: ModeConflict, user: User) -> ModeConflict:
+        """Return the error that says what to end, where it is no block."""
+        if self._is_block or self._turn_of != user:
+            return endless
+        return ModeConflict(
+            "the test's own session has an open transaction: commit it or close it before code under test needs the "
+            f"connection. A Session or Connection of this thread or task holds {SUBJECT} until then"
+        )
 
     def release(self, owner: User) -> None:
         """Hand the turn to the next in line."""
@@ -170,7 +189,10 @@ class Turnstile(Gate):
             else:
                 self.acquire_in_task(user, get_ident())
         except ModeConflict as endless:
+            if not (self._is_block and self._turn_of == user):
+                raise
             raise ModeConflict(
-                f"a connection was asked for while the same thread or task holds {SUBJECT}, in a block, a Session or a "
-                "Connection that is still open; end that one first, or give the test isolation 'clone'"
+                f"a Session or Connection was to begin while an open block of the same thread or task holds {SUBJECT}; "
+                "use the block's own session, end the block first, or give the test isolation 'clone'"
             ) from endless
+        self._is_block = False

@@ -30,6 +30,7 @@ class Product:
     :param writing: makes it a writer's again, where going back does not.
     :param watches_readers: the server cannot be told to refuse writes here, so statements are looked at.
     :param ends: finds a statement that ends the transaction by itself; its text then stands in group 1.
+    :param lingers: finds a statement that leaves something in the session, which no rollback takes away.
     :param find_check: looks for constraints that wait for COMMIT; returns what checks them, raising as COMMIT would.
     """
 
@@ -38,7 +39,11 @@ class Product:
     writing: tuple[str, ...] = ()
     watches_readers: bool = False
     ends: re.Pattern[str] | None = None
+    lingers: re.Pattern[str] | None = None
     find_check: Callable[[Run], Check | None] = _looks_for_nothing
+
+
+_COMMENTS = r"\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*(?!!|M!).*?\*/\s*)*"
 
 
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
@@ -48,6 +53,12 @@ _DEFERRABLE = """
     FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
     WHERE c.condeferrable ORDER BY 2
 """
+
+
+# What SET and LISTEN do is rolled back; these are not. Source: PostgreSQL documentation, "PREPARE", "Advisory Locks".
+_LINGERS_ON_POSTGRESQL = re.compile(
+    rf"\A{_COMMENTS}(?:PREPARE|LOAD)\b|\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(", re.IGNORECASE | re.DOTALL
+)
 
 
 def _find_deferrable(run: Run) -> Check | None:
@@ -66,6 +77,14 @@ def _find_deferrable(run: Run) -> Check | None:
 
 
 # -- SQLite -----------------------------------------------------------------------------------------------------------
+
+
+# A pragma that asks about a table or an index changes nothing.
+_LINGERS_ON_SQLITE = re.compile(
+    rf"\A{_COMMENTS}(?:(?:ATTACH|DETACH)\b"
+    r"|PRAGMA\s+(?:\w+\.)?(?!table_|index_|foreign_key_|\w+_check\b|\w+_list\b)\w+\s*[=(])",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _find_deferred_keys(run: Run) -> Check | None:
@@ -88,7 +107,7 @@ def _find_deferred_keys(run: Run) -> Check | None:
 
 # Source: "Statements That Cause an Implicit Commit" of both manuals. Temporary tables do not.
 _IMPLICIT_COMMIT = re.compile(
-    r"\s*(?:--[^\n]*\n\s*|#[^\n]*\n\s*|/\*(?!!|M!).*?\*/\s*)*"
+    rf"{_COMMENTS}"
     r"((?:ALTER|ANALYZE|CACHE\s+INDEX|CHECK|FLUSH|GRANT|INSTALL|LOAD\s+INDEX|LOCK\s+TABLES?"
     r"|OPTIMIZE|RENAME|REPAIR|RESET"
     r"|REVOKE|SET\s+PASSWORD|TRUNCATE|UNINSTALL|UNLOCK\s+TABLES?"
@@ -97,16 +116,30 @@ _IMPLICIT_COMMIT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+# Variables, temporary tables, prepared statements, locks by name, the current database. A procedure may do any of it.
+_LINGERS_ON_MYSQL = re.compile(
+    rf"\A{_COMMENTS}(?:SET|USE|PREPARE|HANDLER|CALL|CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY)\b"
+    r"|\bGET_LOCK\s*\(|:=|\bINTO\s+@",
+    re.IGNORECASE | re.DOTALL,
+)
+
 PRODUCTS: Mapping[str, Product] = MappingProxyType(
     {
-        "postgresql": Product(reading=("SET LOCAL transaction_read_only = on",), find_check=_find_deferrable),
+        "postgresql": Product(
+            reading=("SET LOCAL transaction_read_only = on",),
+            lingers=_LINGERS_ON_POSTGRESQL,
+            find_check=_find_deferrable,
+        ),
         "sqlite": Product(
             opening=("BEGIN IMMEDIATE",),
             reading=("PRAGMA query_only = ON",),
             writing=("PRAGMA query_only = OFF",),
+            lingers=_LINGERS_ON_SQLITE,
             find_check=_find_deferred_keys,
         ),
-        "mysql": Product(opening=("START TRANSACTION",), watches_readers=True, ends=_IMPLICIT_COMMIT),
+        "mysql": Product(
+            opening=("START TRANSACTION",), watches_readers=True, ends=_IMPLICIT_COMMIT, lingers=_LINGERS_ON_MYSQL
+        ),
     }
 )
 

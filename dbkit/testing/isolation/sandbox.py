@@ -46,7 +46,8 @@ class Sandbox:
     def url(self, driver: str | None = None) -> URL:
         """Return the URL of the database.
 
-        With ``rollback``, what connects to it by itself does not see what the test has stored.
+        With ``rollback`` it is a way out of the sandbox: what connects to it by itself does not see what the test has
+        stored, and what it stores there stays. With ``clone`` it is the URL of the copy.
 
         :param driver: as SQLAlchemy names it; None leaves the choice to whoever reads the URL.
         """
@@ -245,10 +246,15 @@ def isolated(
     :param driver: the driver, as SQLAlchemy names it; None takes that of the first manager if it has been used, and
         else the product's usual one.
     :param settings: settings over those of the first manager.
-    :raises UsageError: there is no such strategy, or it needs more than a URL.
+    :raises UsageError: there is no such strategy, it needs more than a URL, or it was called ``isolation``.
 
     .. versionadded:: 0.1
     """
+    if "isolation" in settings:
+        raise UsageError(
+            "isolated() has no argument isolation; the way of isolation is its second argument, strategy: "
+            f"isolated(database, {settings['isolation']!r})"
+        )
     try:
         made = STRATEGIES[strategy]
     except KeyError:

@@ -179,7 +179,11 @@ class Stages:
         for stage in spent:
             stage.factory.dispose()
         if database is not None:
-            database.rebuild()
+            try:
+                database.rebuild()
+            except BaseException:
+                self.mark_dirty(url, database)
+                raise
 
     def _in_child(self) -> None:
         self._lock = threading.Lock()

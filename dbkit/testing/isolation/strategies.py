@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from dbkit.exceptions import UsageError
 from dbkit.spec import Colour
 from dbkit.testing.isolation.databases import WorkerDatabase
-from dbkit.testing.isolation.errors import IsolationBroken
+from dbkit.testing.isolation.errors import IsolationBroken, LeftInUse
 from dbkit.testing.isolation.ownership import Owners, current_user, name_of
 from dbkit.testing.isolation.stages import STAGES, Stage
 from dbkit.transaction.factory import Factory
@@ -147,20 +147,25 @@ class Rollback(Strategy):
         owners, stage.serving = held.owners, None
         stage.is_spent = True  # unless all goes well
         if not pool.checkedout():
+            if pool.has_lost_connection:
+                held.lost("the connection of the test was lost", is_dirty=False)
             broken = held.end_test()
             stage.is_spent = broken is not None
             if broken is not None:
                 pool.dispose()
+            elif held.is_marked:
+                pool.evict()  # the next test opens another connection
             return broken
         held.owners = None
         user = held.gate.holder
-        if owners is not None and user == owners.owner:
+        # under a thread that may be inside the driver it cannot be closed; a task waits somewhere
+        if colour is Colour.ASYNCIO or (owners is not None and user == owners.owner):
             pool.take_away()
         pool.dispose()
         warnings.warn(
             f"the test has ended and {name_of(user)} still has its connection in use: close each Session and "
             "Connection, and wait for threads and tasks, before the test ends",
-            ResourceWarning,
+            LeftInUse,
             stacklevel=4,
         )
         return None
@@ -233,11 +238,15 @@ class Truncate(Strategy):
     def close(self, stage: Stage, broken: IsolationBroken | None) -> None:
         database = self.ground.needs(self.name)
         is_as_built = getattr(database, "is_as_built", None)
-        if is_as_built is None or is_as_built():
-            database.empty()
-        else:
-            STAGES.mark_dirty(stage.url, database)
-        super().close(stage, broken)
+        is_empty = False
+        try:
+            if is_as_built is None or is_as_built():
+                database.empty()
+                is_empty = True
+        finally:
+            if not is_empty:
+                STAGES.mark_dirty(stage.url, database)
+            super().close(stage, broken)
 
 
 class Nothing(Strategy):

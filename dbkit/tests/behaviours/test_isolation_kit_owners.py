@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from dbkit.exceptions import TransactionOwnedElsewhere, UsageError
-from dbkit.testing.isolation import IsolationError
+from dbkit.testing.isolation import IsolationError, LeftInUse
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, EVERY_DRIVER, ONE_PER_PRODUCT
 from dbkit.tests.behaviours.sandboxes import SandboxBehaviour
@@ -51,7 +51,13 @@ class TestThreads(Owning):
             thread.join()
             self.assertEqual([], self.ids(sandbox))
         self.assertIsInstance(told[0], TransactionOwnedElsewhere)
-        for words in ("'worker-1'", repr(threading.current_thread().name), "sandbox.allow(", "isolation 'clone'"):
+        for words in (
+            "'worker-1'",
+            repr(threading.current_thread().name),
+            "sandbox.allow(",
+            "isolation 'clone'",
+            "earlier test",
+        ):
             self.assertIn(words, str(told[0]))
 
     def test_a_thread_that_was_let_in_works_on_the_same_rows(self):
@@ -107,6 +113,9 @@ class TestThreads(Owning):
         entered.__exit__(None, None, None)
         self.assertEqual([], self.stored())
 
+    def test_what_is_left_in_use_is_a_warning_that_nobody_has_to_switch_on(self):
+        self.assertTrue(issubclass(LeftInUse, UserWarning))
+
     def test_only_threads_and_tasks_can_be_let_in(self):
         with self.isolation() as sandbox, self.raising(UsageError):
             sandbox.allow("worker")
@@ -118,7 +127,7 @@ class TestThreads(Owning):
                 session = Session(sandbox.engine)
                 session.add(Item(id=1))
                 session.flush()
-        self.assertIn("close each Session", str([each.message for each in told if each.category is ResourceWarning]))
+        self.assertIn("close each Session", str([each.message for each in told if each.category is LeftInUse]))
         with self.isolation() as sandbox:
             self.assertEqual([], self.ids(sandbox))
             self.adding(sandbox, 1)()
@@ -140,7 +149,7 @@ class TestThreads(Owning):
             self.adding(sandbox, 2, told)()
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+            warnings.simplefilter("ignore", LeftInUse)
             with self.isolation() as sandbox:
                 thread = threading.Thread(target=work)
                 sandbox.allow(thread)
@@ -178,7 +187,7 @@ class TestTasks(Owning):
             task = asyncio.create_task(self.add(sandbox, 1), name="sender")
             error = await self.raises(TransactionOwnedElsewhere, lambda: task)
             self.assertEqual([], await self.rows(sandbox))
-        for words in ("'sender'", repr(asyncio.current_task().get_name()), "sandbox.allow("):
+        for words in ("'sender' of ", "add()", repr(asyncio.current_task().get_name()), "sandbox.allow("):
             self.assertIn(words, str(error))
 
     async def test_a_task_that_was_let_in_works_on_the_same_rows(self):

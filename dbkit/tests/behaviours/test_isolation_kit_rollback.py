@@ -253,12 +253,23 @@ class TestPlainSQLAlchemy(Rolled):
                 await connection.execute(insert(Item).values(id=1, amount=0))
                 second = self.plain_session(sandbox)
                 error = await self.raises(ModeConflict, second.execute, select(Item.id))
-                self.assertIn("isolation 'clone'", str(error))
-                with self.raising(ModeConflict):
+                with self.raising(ModeConflict) as caught:
                     async with self.opener(sandbox).reader() as session:
                         await session.execute(select(Item.id))
                 await second.close()
+                for refusal in (error, caught.error):
+                    self.assertIn("isolation 'clone'", str(refusal))
+                    self.assertTrue(str(refusal).startswith("the test's own session has an open transaction: commit"))
             self.assertEqual([1], await self.ids(self.opener(sandbox)))
+
+    async def test_a_session_inside_a_block_is_told_to_use_that_of_the_block(self):
+        async with self.isolated() as sandbox:
+            async with self.opener(sandbox).reader() as session:
+                await session.execute(select(Item.id))
+                second = self.plain_session(sandbox)
+                error = await self.raises(ModeConflict, second.execute, select(Item.id))
+                await second.close()
+            self.assertIn("use the block's own session", str(error))
 
     async def test_autocommit_is_refused_and_other_levels_are_taken(self):
         async with self.isolated() as sandbox:

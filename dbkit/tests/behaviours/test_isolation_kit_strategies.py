@@ -6,12 +6,30 @@ import threading
 
 from sqlalchemy import select, text
 
+from dbkit.exceptions import DBLockTimeout
 from dbkit.testing.isolation import WorkerDatabase
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import ASYNCIO, ONE_PER_PRODUCT
 from dbkit.tests.behaviours.sandboxes import SandboxBehaviour
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.behaviours.yards import Yard
+
+
+class _Locked(Yard):
+    """Somebody holds a lock in it, when it is to be emptied and when it is rebuilt for the first time."""
+
+    def _fail_first(self, what):
+        if what not in self.done:
+            self.done.append(what)
+            raise DBLockTimeout("a table stayed locked")
+
+    def empty(self):
+        self._fail_first("empty")
+        super().empty()
+
+    def rebuild(self):
+        self._fail_first("rebuild")
+        super().rebuild()
 
 
 class Real(SandboxBehaviour):
@@ -93,6 +111,18 @@ class TestTruncate(Real):
                 self.assertEqual([1], self.yard.ask("SELECT id FROM items"))
         self.assertEqual(["empty", "empty"], self.yard.done)
         self.assertEqual([], self.yard.ask("SELECT id FROM items"))
+
+    async def test_a_database_that_could_not_be_emptied_is_rebuilt_before_the_next_test(self):
+        yard = _Locked(self.combination)
+        self.addCleanup(yard.drop)
+        with self.raising(DBLockTimeout):
+            async with self.isolated("truncate", yard) as sandbox:
+                await self.add(self.opener(sandbox), 1)
+        with self.raising(DBLockTimeout):
+            await self.isolated("truncate", yard).__aenter__()
+        async with self.isolated("truncate", yard) as sandbox:
+            self.assertEqual([], await self.ids(self.opener(sandbox)))
+        self.assertEqual(["empty", "rebuild", "rebuild", "empty"], yard.done)
 
 
 @behaviours(ONE_PER_PRODUCT)

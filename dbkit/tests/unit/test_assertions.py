@@ -6,6 +6,7 @@ import socket
 
 import testtools
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 import dbkit
 from dbkit.backends.registry import backend_for
@@ -47,6 +48,21 @@ class TestPlaces(testtools.TestCase):
     def test_the_lines_that_lead_there_follow(self):
         found = list(callers())
         self.assertEqual("test_the_lines_that_lead_there_follow", found[0].function)
+
+
+class TestWrites(testtools.TestCase):
+    def test_one_behind_a_setting_in_the_same_text_is_seen(self):
+        engine = create_engine("sqlite://")
+        for sql, is_write in (
+            ("SET a = 1", False),
+            ("SET a = 1; DELETE FROM items", True),
+            ("SET a = 'it''s; DELETE FROM items';", False),
+            ("LOCK TABLES items READ", False),
+            ("UNLOCK TABLES", False),
+        ):
+            with count_statements(engine) as recorder, engine.connect() as connection:
+                self.assertRaises(SQLAlchemyError, connection.execute, text(sql))  # SQLite knows none of them
+            self.assertEqual([is_write], [each.is_write for each in recorder.sent], sql)
 
 
 class TestLists(testtools.TestCase):

@@ -1,4 +1,4 @@
-"""Which statements end a transaction by themselves on MySQL and MariaDB."""
+"""Which statements end a transaction by themselves, and which leave something in the session."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ STAYING = (
 )  # fmt: skip
 
 
+# Product, what leaves something in its session, what does not.
+LINGERING = (
+    (
+        "sqlite",
+        ("PRAGMA foreign_keys = OFF", "pragma main.cache_size=5", "PRAGMA recursive_triggers(1)", "ATTACH 'f' AS other",
+         "/* why */ DETACH other"),
+        ("PRAGMA foreign_keys", 'PRAGMA main.table_info("t")', "PRAGMA foreign_key_list('t')", "SELECT 'PRAGMA a = 1'"),
+    ),
+    (
+        "postgresql",
+        ("PREPARE p AS SELECT 1", "SELECT pg_advisory_lock(1)", "select pg_try_advisory_lock_shared (1)", "LOAD 'l'"),
+        ("SELECT pg_advisory_xact_lock(1)", "SET search_path = a", "LISTEN c", "SELECT prepare FROM t"),
+    ),
+    (
+        "mysql",
+        ("SET @a = 1", "-- why\nset sql_mode = ''", "SELECT GET_LOCK('l', 1)", "CREATE TEMPORARY TABLE t (c INT)",
+         "create or replace temporary table t (c int)", "USE d", "SELECT @a := 1", "SELECT 1 INTO @a", "CALL p()"),
+        ("UPDATE t SET c = 1", "INSERT INTO uses VALUES (1)", "SELECT 1", "DROP TEMPORARY TABLE t"),
+    ),
+)  # fmt: skip
+
+
 class TestImplicitCommits(unittest.TestCase):
     def found(self, statement: str) -> Any:
         pattern = PRODUCTS["mysql"].ends
@@ -45,6 +67,19 @@ class TestImplicitCommits(unittest.TestCase):
         for statement in STAYING:
             with self.subTest(statement=statement):
                 self.assertIsNone(self.found(statement))
+
+
+class TestWhatLingersInASession(unittest.TestCase):
+    def test_statements_that_leave_something_are_found_and_no_others(self) -> None:
+        for name, lingering, others in LINGERING:
+            pattern = PRODUCTS[name].lingers
+            assert pattern is not None
+            for statement in lingering:
+                with self.subTest(statement=statement):
+                    self.assertIsNotNone(pattern.search(statement))
+            for statement in others:
+                with self.subTest(statement=statement):
+                    self.assertIsNone(pattern.search(statement))
 
 
 class TestProducts(unittest.TestCase):
