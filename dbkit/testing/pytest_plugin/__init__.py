@@ -29,12 +29,19 @@ from typing import Any
 import pytest
 
 from dbkit.testing.pytest_plugin import fixtures, loops, ordering
-from dbkit.testing.pytest_plugin.choices import add_options, choices_of, is_told_anything, plainly
+from dbkit.testing.pytest_plugin.choices import (
+    REQUIRE_SETTING,
+    add_options,
+    choices_of,
+    is_told_anything,
+    plainly,
+)
 from dbkit.testing.pytest_plugin.marker import DESCRIPTION, is_marked, wish_of
 from dbkit.testing.pytest_plugin.report import tally_of
 
-_REQUIRE_SETTING = "DBKIT_TEST_REQUIRE"
 _WIRE = "dbkit"
+_DEMANDS = pytest.StashKey[str]()
+"""What the environment demanded when the run began."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,16 +53,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(fixtures, "dbkit_fixtures")
     config.pluginmanager.register(loops.fixtures_in_loops(config.pluginmanager), "dbkit_fixtures_in_loops")
     if is_told_anything(config) and (required := choices_of(config).required):
-        before = os.environ.get(_REQUIRE_SETTING)
-        os.environ[_REQUIRE_SETTING] = ",".join(filter(None, (before, *required)))
+        before = os.environ.get(REQUIRE_SETTING)
+        os.environ[REQUIRE_SETTING] = ",".join(filter(None, (before, *required)))
+        config.stash[_DEMANDS] = before or ""
         config.add_cleanup(lambda: _put_back(before))
 
 
 def _put_back(before: str | None) -> None:
     if before is None:
-        del os.environ[_REQUIRE_SETTING]
+        del os.environ[REQUIRE_SETTING]
     else:
-        os.environ[_REQUIRE_SETTING] = before
+        os.environ[REQUIRE_SETTING] = before
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -119,8 +127,16 @@ def _enter_first(item: pytest.Item, names: list[str]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    sandboxed = any("dbkit_sandbox" in getattr(item, "fixturenames", ()) for item in items)
+    if sandboxed and not hasattr(config, "workerinput"):  # pytest-xdist knows no error of a collection as a whole
+        choices_of(config).check_environment()
     if any(ordering.backend_of(item) is not None for item in items) and choices_of(config).is_grouped:
         ordering.group(items, choices_of(config))
+    if (sandboxed or config.getini("dbkit_managers")) and choices_of(config).refuses_outside:
+        for item in items:
+            names = getattr(item, "fixturenames", None)
+            if names is not None and "_dbkit_outside" not in names:
+                names.insert(0, "_dbkit_outside")
 
 
 # -- running --------------------------------------------------------------------------------------------------------
@@ -149,6 +165,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     told = getattr(session.config, "workeroutput", None)  # in a worker process of pytest-xdist
     if told is not None:
         told[_WIRE] = tally_of(session.config).to_wire()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[REQUIRE_SETTING] = node.config.stash.get(_DEMANDS, os.environ.get(REQUIRE_SETTING, ""))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -32,7 +32,7 @@ def attribute(path: str, where: str) -> Any:
         raise pytest.UsageError(
             f"{where} = {path}: there is no module {missing.name!r} on the import path; pytest's own setting "
             "pythonpath can add the folder that it is in"
-        ) from missing
+        ) from None
     for name in names.split("."):
         if not hasattr(found, name):
             known = [each for each in vars(found) if not each.startswith("_")]

@@ -28,7 +28,7 @@ def ending(item: pytest.Item) -> Iterator[None]:
     except IsolationBroken as broken:
         if not item.stash.get(_IS_TOLD, False):
             item.stash[_IS_TOLD] = True
-            pytest.fail(str(broken), pytrace=False)
+            raise pytest.fail.Exception(str(broken), pytrace=False) from None
 
 
 @contextlib.contextmanager

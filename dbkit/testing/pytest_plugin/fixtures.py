@@ -58,7 +58,10 @@ def dbkit_backend(request: pytest.FixtureRequest) -> str:
 
     A test function runs once on each. A method of a ``unittest.TestCase`` runs on the first.
     """
-    return str(getattr(request, "param", choices_of(request.config).backends[0]))
+    choices = choices_of(request.config)
+    with plainly():
+        choices.check_environment()
+    return str(getattr(request, "param", choices.backends[0]))
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +88,25 @@ def dbkit_database(
     return database_of(dbkit_backend, dbkit_server, schema, tally_of(pytestconfig))
 
 
+@pytest.fixture(scope="session")
+def _dbkit_outside(pytestconfig: pytest.Config, dbkit_managers: Any) -> Iterator[None]:
+    """Refuse the application its own databases, which a sandbox puts its database in place of."""
+    if not choices_of(pytestconfig).refuses_outside:
+        yield
+        return
+    from dbkit.testing.pytest_plugin.application import managers_from
+    from dbkit.testing.pytest_plugin.outside import refusing
+
+    with plainly():
+        managers = managers_from(dbkit_managers)
+    with refusing(managers):
+        yield
+
+
 @pytest.fixture
-def _dbkit_isolation(request: pytest.FixtureRequest, dbkit_database: Clone, dbkit_managers: Any) -> Isolation:
+def _dbkit_isolation(
+    request: pytest.FixtureRequest, dbkit_database: Clone, dbkit_managers: Any, _dbkit_outside: None
+) -> Isolation:
     """The sandbox of this test, not entered yet."""
     from dbkit.testing.isolation import isolated
     from dbkit.testing.pytest_plugin.application import managers_from

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -35,10 +36,10 @@ def wish_of(node: pytest.Item) -> Wish:
     for mark in node.iter_markers(MARKER):
         _check_words(mark)
         if isolation is None and (word := mark.kwargs.get("isolation")) is not None:
-            isolation = isolation_named(word)
+            isolation = _read(isolation_named, word)
         if backends is None and (names := mark.kwargs.get("backends")) is not None:
             each = (names,) if isinstance(names, str) else names
-            backends = tuple(dict.fromkeys(kind_named(name) for name in each))
+            backends = tuple(dict.fromkeys(_read(kind_named, name) for name in each))
     return Wish(isolation, backends)
 
 
@@ -46,6 +47,13 @@ def is_marked(collector: pytest.Collector, function: object) -> bool:
     """Whether a function that is being collected has the marker, by itself or from its class or module."""
     own = getattr(function, "pytestmark", ())
     return collector.get_closest_marker(MARKER) is not None or any(mark.name == MARKER for mark in own)
+
+
+def _read(read: Callable[[str], str], text: str) -> str:
+    try:
+        return read(text)
+    except pytest.UsageError as error:
+        raise pytest.UsageError(f"the marker {MARKER}: {error}") from None
 
 
 _WORDS = ("isolation", "backends")

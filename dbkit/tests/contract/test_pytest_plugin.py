@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from dbkit.testing.servers import require_or_skip
-from dbkit.tests.contract.pytest_cases import PytestCase
+from dbkit.tests.contract.pytest_cases import SETTINGS, PytestCase
 
 # Each test stores the same row, which may stand there once.
 TWICE = """
@@ -134,6 +134,21 @@ class TestIsolation(PytestCase):
         )
         self.assertEqual({"passed": 1}, run.counts, run.output)
 
+    def test_a_connection_left_in_use_is_among_the_warnings(self):
+        run = self.pytest(
+            test="""
+            from sqlalchemy.orm import Session
+            left = []
+
+            def test_it(dbkit_sandbox):
+                left.append(Session(dbkit_sandbox.engine))
+                left[0].add(Account(owner="ann"))
+                left[0].flush()
+            """
+        )
+        self.assertEqual({"passed": 1}, run.counts, run.output)
+        self.assertIn("LeftInUse: the test has ended and the thread 'MainThread' still has", run.output)
+
     def test_a_broken_isolation_is_an_error_of_its_test_with_its_text(self):
         run = self.pytest(
             test="""
@@ -208,21 +223,46 @@ class TestRefusals(PytestCase):
     def test_names_of_options_are_refused_with_the_nearest(self):
         for option, environment, said in (
             ("--dbkit-backends=sqlite,postgres", {}, "kind of database 'postgres'; did you mean 'postgresql'?"),
-            ("--dbkit-require=postgresql", {}, "no test of this run is on it, for its backends are sqlite"),
+            ("--dbkit-isolation=clon", {}, "--dbkit-isolation: there is no isolation 'clon'; did you mean 'clone'?"),
+            ("--dbkit-outside=alow", {}, "--dbkit-outside: there is no word 'alow' for it; did you mean 'allow'?"),
+            ("--dbkit-require=postgresql", {}, "--dbkit-require names 'postgresql', and no test of this run is on it"),
+            ("-q", {"DBKIT_TEST_REQUIRE": "galera,postgresql"}, "DBKIT_TEST_REQUIRE names 'postgresql', and no test"),
             ("-q", {"DBKIT_TEST_BACKENDS": "mysq"}, "DBKIT_TEST_BACKENDS: there is no kind of database 'mysq'"),
         ):
             with self.subTest(said):
                 run = self.pytest(option, test=TWICE, **environment)
                 self.assertEqual(4, run.code)
                 self.assertIn("ERROR: ", run.output)
-                self.assertIn(said, run.output)
+                self.assertEqual(1, run.output.count(said), run.output)
                 self.assertNotIn("Traceback", run.output)
+
+    def test_names_in_the_configuration_are_refused_with_their_place(self):
+        for line, said in (
+            ("dbkit_backends = postgres", "dbkit_backends in pytest.ini: there is no kind of database 'postgres'"),
+            ("dbkit_require = postgres", "dbkit_require in pytest.ini: there is no kind of database 'postgres'"),
+            ("dbkit_isolation = clon", "dbkit_isolation in pytest.ini: there is no isolation 'clon'"),
+            ("dbkit_outside = alow", "dbkit_outside in pytest.ini: there is no word 'alow'"),
+        ):
+            with self.subTest(line):
+                run = self.pytest(test=TWICE, settings=f"{SETTINGS}{line}")
+                self.assertEqual(4, run.code)
+                self.assertEqual(1, run.output.count(said), run.output)
+
+    def test_what_the_environment_demands_is_for_runs_with_databases(self):
+        run = self.pytest(test="def test_it(): pass", DBKIT_TEST_REQUIRE="postgresql")
+        self.assertEqual((0, {"passed": 1}), (run.code, run.counts))
+        run = self.pytest(test=TWICE, DBKIT_TEST_REQUIRE="galera,haproxy")
+        self.assertEqual((0, {"passed": 2}), (run.code, run.counts))
+
+    def test_a_module_that_is_not_there_is_said_once(self):
+        run = self.pytest(settings="dbkit_schema = bnak:Base", test="def test_it(db): pass")
+        self.assertEqual(1, run.text_of("test_it[sqlite]").count("there is no module 'bnak'"), run.output)
 
     def test_words_of_the_marker_are_refused_with_the_nearest(self):
         cases = (
             ('isolatoin="clone"', "there is no word 'isolatoin' of the marker dbkit; did you mean 'isolation'?"),
-            ('isolation="clones"', "there is no isolation 'clones'; did you mean 'clone'?"),
-            ('backends=["maria"]', "there is no kind of database 'maria'; did you mean 'mariadb'?"),
+            ('isolation="clones"', "the marker dbkit: there is no isolation 'clones'; did you mean 'clone'?"),
+            ('backends=["maria"]', "the marker dbkit: there is no kind of database 'maria'; did you mean 'mariadb'?"),
             ('"clone"', "the marker dbkit takes words with names, such as dbkit(isolation='clone'), not 'clone'"),
         )
         for number, (words, _said) in enumerate(cases):

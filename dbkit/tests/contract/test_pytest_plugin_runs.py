@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from dbkit.tests.contract.pytest_cases import ROOT, PytestCase
+from dbkit.tests.contract.pytest_cases import ROOT, SETTINGS, PytestCase
 from dbkit.tests.contract.test_pytest_plugin import TWICE, kinds
 
 MIXED = """
@@ -75,6 +75,15 @@ def test_names(db, dbkit_database):
         self.assertEqual(2 * len(kinds()), len(set(names)), names)
         for kind in kinds():
             self.assertRegex(run.summary, rf"{kind}[^:]*: 6 tests;")
+
+    def test_what_the_environment_demands_is_said_in_each(self):
+        run = self.pytest("-n2", test=TWICE, DBKIT_TEST_REQUIRE="postgresql")
+        self.assertEqual((1, {"error": 2}), (run.code, run.counts), run.output)
+        self.assertIn("DBKIT_TEST_REQUIRE names 'postgresql', and no test of", run.text_of("test_first[sqlite]"))
+
+    def test_what_the_configuration_requires_is_not_taken_for_it(self):
+        run = self.pytest("-n2", test=TWICE, settings=f"{SETTINGS}dbkit_require = postgresql")
+        self.assertEqual((0, {"passed": 2}), (run.code, run.counts), run.output)
 
     def test_other_ways_to_share_the_tests_out(self):
         group = "\n@pytest.mark.xdist_group('one')\ndef test_third(db):\n    create('ann')\n"
