@@ -63,6 +63,11 @@ class Combination:
         return None
 
 
+def is_installed(driver: str) -> bool:
+    """Return whether a driver can be used here; mysqlclient has no wheel, and is there only where it was built."""
+    return importlib.util.find_spec({"mysqldb": "MySQLdb"}.get(driver, driver)) is not None
+
+
 def _rows() -> tuple[Combination, ...]:
     rows = []
     for product in (Product.SQLITE_FILE, Product.SQLITE_MEMORY):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
+import shutil
 import tempfile
 import unittest
 from functools import cache, cached_property
@@ -27,6 +29,11 @@ SETTINGS: dict[str, Any] = {"max_retries": 0, "pool_timeout": 10, "sqlite_synchr
 _OBSERVERS = {"postgresql": "psycopg", "mysql": "pymysql", "sqlite": "pysqlite"}
 
 
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # from Python 3.13 on, children of multiprocessing run what their parent has registered
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Place:
     """One database of one product."""
 
@@ -46,9 +53,9 @@ class Place:
     @cached_property
     def _name(self) -> str:
         if self.product is Product.SQLITE_FILE:
-            folder = tempfile.TemporaryDirectory(prefix="dbkit-behaviours-")
-            atexit.register(folder.cleanup)
-            return str(Path(folder.name) / "behaviours.db")
+            folder = tempfile.mkdtemp(prefix="dbkit-behaviours-")
+            atexit.register(_remove, folder, os.getpid())
+            return str(Path(folder) / "behaviours.db")
         name: str = self._server.create_database()
         return name
 

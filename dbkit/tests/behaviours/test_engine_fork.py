@@ -18,7 +18,7 @@ import dbkit
 from dbkit.exceptions import DBError, NoTransaction, TransactionOwnedElsewhere
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS
+from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS, is_installed
 from dbkit.tests.behaviours.estates import Estate
 from dbkit.tests.behaviours.forks import Child
 
@@ -311,6 +311,8 @@ class TestInterpretersEnd(testtools.TestCase):
             ("mysql", "pymysql"),
             ("mysql", "mysqldb"),
         ):
+            if not is_installed(driver):
+                continue
             estate = Estate(kind)
             url = estate.url(driver).render_as_string(hide_password=False)
             ended = subprocess.run(
@@ -322,6 +324,7 @@ class TestInterpretersEnd(testtools.TestCase):
 class TestBareFork(testtools.TestCase):
     """Negative control: plain SQLAlchemy, whose child uses and ends the parent's session."""
 
+    @testtools.skipUnless(is_installed("mysqldb"), "the driver mysqldb is not installed: pip install mysqlclient")
     def test_a_bare_engine_shares_the_parents_session_with_the_child(self):
         estate = Estate("mysql")
         engine = create_engine(estate.url("mysqldb"))

@@ -14,16 +14,21 @@ import dbkit
 from dbkit.exceptions import DBLockTimeout, DBReadOnly, Outcome
 from dbkit.testing import servers
 from dbkit.tests.behaviours.colours import AsyncioColour, BlockingColour
+from dbkit.tests.behaviours.combinations import is_installed
 from dbkit.tests.behaviours.estates import Estate
 from dbkit.tests.behaviours.faces import DatabaseFace
 
-_DRIVERS = (
-    ("mysql", "pymysql", BlockingColour),
-    ("mysql", "mysqldb", BlockingColour),
-    ("mariadb", "pymysql", BlockingColour),
-    ("mysql", "asyncmy", AsyncioColour),
-    ("mysql", "aiomysql", AsyncioColour),
-    ("mariadb", "asyncmy", AsyncioColour),
+_DRIVERS = tuple(
+    each
+    for each in (
+        ("mysql", "pymysql", BlockingColour),
+        ("mysql", "mysqldb", BlockingColour),
+        ("mariadb", "pymysql", BlockingColour),
+        ("mysql", "asyncmy", AsyncioColour),
+        ("mysql", "aiomysql", AsyncioColour),
+        ("mariadb", "asyncmy", AsyncioColour),
+    )
+    if is_installed(each[1])
 )
 
 
