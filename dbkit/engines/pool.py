@@ -149,21 +149,24 @@ class BoundedPool(Pool):
 
     def recreate(self) -> Self:
         """Return a new, empty pool in place of this one."""
-        successor = type(self)(
-            self._creator,
-            capacity=self.capacity,
-            ping_idle_s=self._ping_idle_s,
-            clock=self._clock,
-            recycle=self._recycle,
-            echo=self.echo,
-            logging_name=self._orig_logging_name,
-            reset_on_return=self._reset_on_return,
-            _dispatch=self.dispatch,
-            dialect=self._dialect,
-        )
+        successor = type(self)(self._creator, **self._arguments())
         if self._follower is not None:
             successor.follow(self._follower)
         return successor
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what makes a pool with the settings of this one."""
+        return {
+            "capacity": self.capacity,
+            "ping_idle_s": self._ping_idle_s,
+            "clock": self._clock,
+            "recycle": self._recycle,
+            "echo": self.echo,
+            "logging_name": self._orig_logging_name,
+            "reset_on_return": self._reset_on_return,
+            "_dispatch": self.dispatch,
+            "dialect": self._dialect,
+        }
 
     def follow(self, follower: Callable[[BoundedPool], None]) -> None:
         """Tell someone of this pool, and of each that comes in its place."""

@@ -97,19 +97,7 @@ class HeldPool(BoundedPool):
         """Return a new pool in place of this one; during a test, this one."""
         if not self.held_connection.is_parked:
             return self
-        return type(self)(
-            self._creator,
-            self.held_connection,
-            capacity=self.capacity,
-            ping_idle_s=self._ping_idle_s,
-            clock=self._clock,
-            recycle=self._recycle,
-            echo=self.echo,
-            logging_name=self._orig_logging_name,
-            reset_on_return=self._reset_on_return,
-            _dispatch=self.dispatch,
-            dialect=self._dialect,
-        )
+        return type(self)(self._creator, self.held_connection, **self._arguments())
 
 
 class AsyncHeldPool(HeldPool):

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from dbkit.exceptions import BackendNotAvailable
+
 
 def on_path(environment: Mapping[str, str]) -> list[Path]:
     """Return the folders of ``PATH``."""
@@ -27,3 +29,19 @@ def find_program(names: Sequence[str], folders: Iterable[Path]) -> Path | None:
             if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
                 return candidate
     return None
+
+
+def obtain_program(name: str, setting: str, environment: Mapping[str, str], folders: Sequence[str]) -> Path:
+    """Return the program that a setting of the environment names, or else the one that PATH or the folders hold.
+
+    :raises BackendNotAvailable: it is not there; the text names the package, which is called like the program.
+    """
+    if named := environment.get(setting):
+        program = find_program([Path(named).name], [Path(named).parent])
+        where = f"at {named}, which {setting} names"
+    else:
+        program = find_program([name], [*on_path(environment), *map(Path, folders)])
+        where = f"on PATH or in {', '.join(folders)}"
+    if program is None:
+        raise BackendNotAvailable(f"the program {name} was not found {where}; install the package {name}")
+    return program

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbkit.exceptions import BackendNotAvailable
-from dbkit.testing.servers.binaries import find_program, on_path
+from dbkit.testing.servers.binaries import obtain_program
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.ports import LOOPBACK, is_listening
 from dbkit.testing.servers.provider import Installation, Layout, Replication, Settings
@@ -34,14 +33,7 @@ class HAProxy:
     death_signal: signal.Signals = signal.SIGKILL
 
     def find(self, environment: Mapping[str, str]) -> Installation:
-        if named := environment.get(PROGRAM_SETTING):
-            program = find_program([Path(named).name], [Path(named).parent])
-            where = f"at {named}, which {PROGRAM_SETTING} names"
-        else:
-            program = find_program(["haproxy"], [*on_path(environment), Path("/usr/sbin"), Path("/usr/local/sbin")])
-            where = "on PATH or in /usr/sbin"
-        if program is None:
-            raise BackendNotAvailable(f"the program haproxy was not found {where}; install the package haproxy")
+        program = obtain_program("haproxy", PROGRAM_SETTING, environment, ("/usr/sbin", "/usr/local/sbin"))
         return Installation(self.kind, {"haproxy": str(program)}, {})
 
     def version_command(self, installation: Installation) -> list[str]:

@@ -6,8 +6,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dbkit.exceptions import BackendNotAvailable
-from dbkit.testing.servers.binaries import find_program, on_path
+from dbkit.testing.servers.binaries import obtain_program
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.ports import LOOPBACK, is_listening
 from dbkit.testing.servers.provider import Installation, Layout, Replication, Settings
@@ -44,14 +43,7 @@ class PgBouncer:
     death_signal: signal.Signals = signal.SIGKILL
 
     def find(self, environment: Mapping[str, str]) -> Installation:
-        if named := environment.get(PROGRAM_SETTING):
-            program = find_program([Path(named).name], [Path(named).parent])
-            where = f"at {named}, which {PROGRAM_SETTING} names"
-        else:
-            program = find_program(["pgbouncer"], [*on_path(environment), Path("/usr/sbin"), Path("/usr/local/bin")])
-            where = "on PATH or in /usr/sbin"
-        if program is None:
-            raise BackendNotAvailable(f"the program pgbouncer was not found {where}; install the package pgbouncer")
+        program = obtain_program("pgbouncer", PROGRAM_SETTING, environment, ("/usr/sbin", "/usr/local/bin"))
         return Installation(self.kind, {"pgbouncer": str(program)}, {})
 
     def version_command(self, installation: Installation) -> list[str]:
