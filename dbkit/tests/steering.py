@@ -37,6 +37,14 @@ class SteeredClock:
         return (low + high) / 2
 
 
+async def turns(count: int = 1, task: asyncio.Task[Any] | None = None) -> None:
+    """Let the loop go round so often; no time passes by itself. Where a task is given, no longer than it runs."""
+    for _ in range(count):
+        if task is not None and task.done():
+            return
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let the other tasks run until the condition is true; the test's own bound ends a wait that is in vain."""
     while not condition():  # noqa: ASYNC110 - what is awaited is the library's state, which sets no event

@@ -8,6 +8,7 @@ import traceback
 from sqlalchemy import select, text
 
 from dbkit.exceptions import CommitUnknown, DBError
+from dbkit.tests import steering
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, SQLITE
 from dbkit.tests.behaviours.tables import Item
@@ -21,10 +22,7 @@ class TestCancellationAtAnyPoint(Behaviour):
     async def strike(self, work, turns):
         """Run work in a task and cancel it after some turns of the loop; return how it ended."""
         task = asyncio.create_task(work())
-        for _ in range(turns):
-            await asyncio.sleep(0)
-            if task.done():
-                break
+        await steering.turns(turns, task)
         task.cancel()
         (result,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(result, BaseException):

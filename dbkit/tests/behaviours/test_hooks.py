@@ -19,6 +19,7 @@ from dbkit.tests.behaviours.combinations import (
     SQLITE_MEMORY,
 )
 from dbkit.tests.behaviours.tables import Audit, Item
+from dbkit.tests.steering import turns
 
 
 class Stop(BaseException):
@@ -237,11 +238,11 @@ class TestHooksThatUseTheDatabase(Behaviour):
         calls = []
 
         async def hook():
-            await asyncio.sleep(0)
+            await turns()
             calls.append("done")
 
         async def fails():
-            await asyncio.sleep(0)
+            await turns()
             raise ValueError
 
         async with self.writer() as session:

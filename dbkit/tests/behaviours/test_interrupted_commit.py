@@ -13,6 +13,7 @@ from unittest import mock
 from sqlalchemy import event, insert
 
 from dbkit.engines.connection import TrackedConnection
+from dbkit.tests import steering
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import ASYNCIO, BOTH_FACES, EVERY_DRIVER
 from dbkit.tests.behaviours.tables import Item
@@ -147,10 +148,7 @@ class TestBlocksThatOnlyAdd(Ends):
         """Run a body in a task, cancel it after some turns of the loop; return whether its block came to its end."""
         ends = []
         task = asyncio.create_task(work(ends))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-            if task.done():
-                break
+        await steering.turns(turns, task)
         task.cancel()
         (result,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(result, BaseException):
@@ -173,7 +171,7 @@ class TestBlocksThatOnlyAdd(Ends):
         async def work(ends):
             async with self.writer() as session:
                 self.note()
-                await asyncio.sleep(0)
+                await steering.turns()
                 session.add(Item(id=1))
                 ends.append("here")
 
@@ -183,7 +181,7 @@ class TestBlocksThatOnlyAdd(Ends):
         @self.writer
         async def work(ends):
             self.note()
-            await asyncio.sleep(0)
+            await steering.turns()
             self.session.add(Item(id=1))
             ends.append("here")
 
@@ -204,7 +202,7 @@ class TestBlocksThatOnlyAdd(Ends):
     async def test_plain_sqlalchemy_is_cut_off_in_the_middle_of_the_end(self):
         async def work(ends):
             async with self.bare_session() as session:
-                await asyncio.sleep(0)
+                await steering.turns()
                 session.add(Item(id=1))
                 ends.append("here")
 

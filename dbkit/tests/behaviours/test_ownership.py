@@ -22,6 +22,7 @@ from dbkit.tests.behaviours.combinations import (
     SQLITE_FILE,
 )
 from dbkit.tests.behaviours.tables import Audit, Item
+from dbkit.tests.steering import turns
 
 _WAIT_S = 20
 
@@ -205,7 +206,7 @@ class TestTasks(Behaviour):
         async def write(number):
             self.session.add(Item(id=number))
             await self.session.flush()
-            await asyncio.sleep(0)
+            await turns()
             if number == 3:
                 raise ValueError
 
@@ -332,7 +333,7 @@ class TestHandlesHandedOn(Behaviour):
         face = self.face_of(self.database())
         async with face.writer.connection() as connection:
             task = asyncio.create_task(connection.execute(insert(Item).values(id=1, amount=0)))
-            await asyncio.sleep(0)
+            await turns()
             task.cancel()
             with self.raising(asyncio.CancelledError):
                 await task
@@ -344,7 +345,7 @@ class TestHandlesHandedOn(Behaviour):
         face = self.face_of(self.database())
         async with face.writer.connection() as connection:
             task = asyncio.create_task(connection.execute(insert(Item).values(id=1, amount=0)))
-            await asyncio.sleep(0)
+            await turns()
         with self.raising(NoTransaction):
             await task
         async with face.writer() as session:

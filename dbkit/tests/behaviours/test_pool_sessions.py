@@ -16,7 +16,7 @@ from dbkit.exceptions import DBConnectionError, DBError, PoolTimeout
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, SERVERS
 from dbkit.tests.behaviours.estates import Estate
-from dbkit.tests.steering import SteeredClock, at_once
+from dbkit.tests.steering import SteeredClock, at_once, turns
 
 
 class EstateBehaviour(Behaviour):
@@ -251,8 +251,7 @@ class TestLeaks(EstateBehaviour):
 
         for _ in range(40):
             tasks = [asyncio.create_task(work()) for _ in range(6)]
-            for _ in range(chance.randrange(60)):
-                await asyncio.sleep(0)
+            await turns(chance.randrange(60))
             for task in chance.sample(tasks, 3):
                 task.cancel()
             await asyncio.wait(tasks)
