@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import Any, Self
 
+from dbkit.deadline import Deadline
+
 
 class Frame:
     """A link of the chain: an entered block, as far as this floor knows it.
@@ -18,14 +20,16 @@ class Frame:
     :ivar owner: the thread's ident or the asyncio task in which it was entered.
     :ivar outer: the next block outwards, whatever its key.
     :ivar is_open: False once the block has ended; a copied chain may still show it.
+    :ivar deadline: when it, and all that is entered inside it, must have ended; None: whenever it likes.
     """
 
-    __slots__ = ("is_open", "key", "outer", "owner", "source")
+    __slots__ = ("deadline", "is_open", "key", "outer", "owner", "source")
     key: Any
     source: Any
     owner: Any
     outer: Self | None
     is_open: bool
+    deadline: Deadline | None
 
 
 CURRENT: ContextVar[Any] = ContextVar("dbkit_innermost_block", default=None)

@@ -1,4 +1,4 @@
-"""What a block asks for: its mode, its relation to an open block, its handle, its isolation."""
+"""What a block asks for: its mode, its relation to an open block, its handle, its isolation, its protection."""
 
 from __future__ import annotations
 
@@ -63,6 +63,38 @@ class Isolation(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """How often and when a function is run again; what is None is read from the settings.
+
+    :param max_retries: runs after the first one; -1 sets no limit.
+    :param interval_s: seconds from which waits grow after a lost connection or an overload.
+    :param max_interval_s: seconds that no wait exceeds.
+    :param also: classes of errors that are worth another run here, though they are not anywhere else.
+    """
+
+    max_retries: int | None = None
+    interval_s: float | None = None
+    max_interval_s: float | None = None
+    also: tuple[type[Exception], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What an outermost block asks for beyond a transaction; None leaves it to the settings.
+
+    :param retrying: the function may be run again.
+    :param exactly_once: COMMIT carries a token, so that a lost reply can be decided.
+    :param replays: after a lost connection the statements may be repeated on another one and compared.
+    :param deadline_s: seconds that the block may take with everything under it.
+    """
+
+    retrying: Retrying | None = None
+    exactly_once: bool | None = None
+    replays: bool | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionSpec:
     """What one block asks for. Each modifier is one ``dataclasses.replace``, so their order cannot matter."""
 
@@ -72,3 +104,5 @@ class TransactionSpec:
     isolation: Isolation | None = None
     accept_replica: bool = False
     """A reader that may join an open block which reads from a replica."""
+    protection: Protection | None = None
+    """None where nothing is asked for, so that a plain block has one thing to look at."""

@@ -296,13 +296,16 @@ class TrackedConnection(Connection):
                 self._verify(standing)
         self.committing = self.in_doubt = True
         try:
-            super()._commit_impl()
+            self._send_commit()
         except DBError as error:
             self.in_doubt = error.outcome is Outcome.UNKNOWN
             raise
         finally:
             self.committing = False
         self._commit_failed = self.in_doubt = False
+
+    def _send_commit(self) -> None:
+        super()._commit_impl()
 
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:

@@ -44,6 +44,11 @@ class EngineSettings:
     pool_timeout: int | None
     connection_recycle_time: int
     pool_pre_ping_idle: float
+    pool_ping_timeout: float
+    pool_lifetime_jitter: float
+    pool_queue_target: float | None
+    pool_queue_interval: float
+    tcp_keepalive: int | None
     connect_timeout: int | None
     transaction_pooling: bool
     max_retries: int
@@ -73,6 +78,16 @@ class EngineSettings:
     db_retry_interval: int
     db_inc_retry_interval: bool
     db_max_retry_interval: int
+    db_conflict_retry_interval: float
+    db_retry_budget: float
+    db_conflict_retry_budget: float
+
+    exactly_once: bool
+    commit_fence: str
+    commit_fence_timeout: float
+    replay: bool
+    replay_max_size: int
+    replay_max_time: float
 
     origins: Mapping[str, Origin] = field(compare=False)
     """Where each value came from, by name."""

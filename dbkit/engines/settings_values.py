@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -182,6 +182,17 @@ def _text(value: Any) -> str:
     return value
 
 
+def _one_of(choices: Iterable[str]) -> Callable[[Any], str]:
+    allowed = frozenset(choices)
+
+    def keep(value: Any) -> str:
+        if _text(value) not in allowed:
+            raise ValueError
+        return str(value)
+
+    return keep
+
+
 def _text_or_none(value: Any) -> str | None:
     return _text(value) or None
 
@@ -223,6 +234,8 @@ def _of_option(option: Option) -> Setting:
         must_be, keep = _number_wanted(option), _number(option)
     elif option.name.endswith("connection"):
         must_be, keep = "a database URL", _url
+    elif choices := getattr(option.opt.type, "choices", None):
+        must_be, keep = f"one of {', '.join(choices)}", _one_of(choices)
     elif option.nullable:
         must_be, keep = "a text", _text_or_none
     else:

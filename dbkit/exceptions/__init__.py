@@ -27,13 +27,17 @@ from dbkit.exceptions.database import (
     DBNonExistentDatabase,
     DBNonExistentTable,
     DBNotNullError,
+    DBNotPrimary,
     DBNotSupportedError,
     DBQueryCanceled,
     DBReadOnly,
     DBReferenceError,
     DBSerializationFailure,
     DBTooManyConnections,
+    DeadlineExceeded,
+    PoolOverloaded,
     PoolTimeout,
+    ReplayDiverged,
     TransactionDoomed,
 )
 from dbkit.exceptions.root import (
@@ -43,6 +47,7 @@ from dbkit.exceptions.root import (
 )
 from dbkit.exceptions.usage import (
     AlreadyStartedError,
+    ArgumentNotRepeatable,
     BackendMissing,
     BackendNotAvailable,
     CantStartEngineError,
@@ -66,6 +71,7 @@ ContextNotRequestedError = HandleNotRequested
 
 __all__ = [
     "AlreadyStartedError",
+    "ArgumentNotRepeatable",
     "BackendMissing",
     "BackendNotAvailable",
     "CantStartEngineError",
@@ -87,12 +93,14 @@ __all__ = [
     "DBNonExistentDatabase",
     "DBNonExistentTable",
     "DBNotNullError",
+    "DBNotPrimary",
     "DBNotSupportedError",
     "DBQueryCanceled",
     "DBReadOnly",
     "DBReferenceError",
     "DBSerializationFailure",
     "DBTooManyConnections",
+    "DeadlineExceeded",
     "DriverError",
     "DriverMissing",
     "DriverRefused",
@@ -105,7 +113,9 @@ __all__ = [
     "NoEngineContextEstablished",
     "NoTransaction",
     "Outcome",
+    "PoolOverloaded",
     "PoolTimeout",
+    "ReplayDiverged",
     "TransactionDoomed",
     "TransactionManaged",
     "TransactionOwnedElsewhere",

@@ -79,6 +79,13 @@ class PoolTimeout(DBError):
     advice = "look for blocks that stay open too long, or enlarge the pool"
 
 
+class PoolOverloaded(PoolTimeout):
+    """The caller was turned away: for some time everyone has waited longer for a connection than the setting allows."""
+
+    summary = "too many callers wait for a connection of the pool"
+    advice = "let some of the callers go without an answer, or enlarge the pool"
+
+
 # -- conflicts: run the transaction again ---------------------------------------------------------------------------
 
 
@@ -118,11 +125,28 @@ class DBQueryCanceled(DBError):
     advice = "give the statement more time, or less to do"
 
 
+class DeadlineExceeded(DBError):
+    """The block's deadline has passed; the transaction is rolled back, and the connection is given up."""
+
+    outcome = Outcome.ROLLED_BACK
+    summary = "the block's deadline has passed"
+    advice = "give the block more time, or less to do"
+
+
 class DBReadOnly(DBError):
     """A write reached a reader, a read-only server or a read-only file."""
 
     summary = "a write was attempted where only reading is allowed"
     advice = "use a writer; if it is one, check which server or file the URL points to, and whether it may be written"
+
+
+class DBNotPrimary(DBReadOnly):
+    """A writer's server accepts no writes any more: another one has taken over its role."""
+
+    transient = True
+    outcome = Outcome.ROLLED_BACK
+    summary = "the server is not the primary any more and accepts no writes"
+    advice = "run the transaction again: it gets a new connection, which leads to the new primary if the URL does"
 
 
 # -- integrity -------------------------------------------------------------------------------------------------------
@@ -287,6 +311,18 @@ class TransactionDoomed(DBError):
     outcome = Outcome.ROLLED_BACK
     summary = "the transaction was lost to an earlier error"
     advice = "let the block end, and run it again; the first error is the cause of this one"
+
+
+class ReplayDiverged(DBError):
+    """After a lost connection the statements were repeated, and the database answered otherwise than before.
+
+    Nothing of either attempt is stored.
+    """
+
+    transient = True
+    outcome = Outcome.ROLLED_BACK
+    summary = "the transaction could not be repeated: the database now answers otherwise than before"
+    advice = "run the transaction again from its start"
 
 
 class CommitUnknown(DBError):

@@ -26,6 +26,9 @@ class Outcome(enum.Enum):
     UNKNOWN = "unknown"
     """COMMIT was sent and its reply was lost: all of it is stored, or nothing is."""
 
+    COMMITTED = "committed"
+    """All of it is stored. Only what is no error of the database says this: a cancellation, an interrupt."""
+
 
 class DriverError(Exception):
     """Stands for a driver's exception that could not be pickled; its text begins with the original class's name."""
@@ -70,6 +73,9 @@ class DBError(Exception):
 
     advice: str = "see the driver's own error, which is the cause of this one"
     """What to do, in words that end the text."""
+
+    retry_budget_exhausted: bool = False
+    """It was worth another run, and too many had been made again lately."""
 
     def __init__(
         self,

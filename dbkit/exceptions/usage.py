@@ -42,6 +42,10 @@ class InvalidDecoration(UsageError, TypeError):
     """The function cannot be decorated: a generator, or a function without the parameter that is needed."""
 
 
+class ArgumentNotRepeatable(UsageError, TypeError):
+    """An argument of a function that may be run again would be used up or changed by its first run."""
+
+
 class InvalidContext(UsageError, TypeError):
     """The context object cannot carry a transaction."""
 

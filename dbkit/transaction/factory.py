@@ -74,6 +74,8 @@ class Factory:
         """``expire_on_commit``: what a block loaded expires at its end."""
         self.rolls_back_readers = False
         """``rollback_reader_sessions``: what a reader loaded expires at its end."""
+        self.protects = False
+        """``exactly_once`` or ``replay``: every block is protected."""
         self.flushes_joined = False
         """``flush_on_subtransaction``: a block that joined another flushes at its end."""
 
@@ -136,9 +138,10 @@ class Factory:
         :raises InvalidSetting: a value is wrong.
         """
         settings = self._settings
-        return self._start() if settings is None else settings
+        return self.start() if settings is None else settings
 
-    def _start(self) -> EngineSettings:
+    def start(self) -> EngineSettings:
+        """Resolve the settings if they are not, and return them; raises what :attr:`settings` does."""
         with self._lock:
             if self._settings is None:
                 self._adopt(self._resolve())
@@ -156,6 +159,7 @@ class Factory:
         self.expires = settings.expire_on_commit
         self.rolls_back_readers = settings.rollback_reader_sessions
         self.flushes_joined = settings.flush_on_subtransaction
+        self.protects = settings.exactly_once or settings.replay
         self._settings = settings
         self.is_ready = True
 
@@ -163,7 +167,7 @@ class Factory:
     def backend(self) -> Backend:
         """The database product."""
         if self._backend is None:
-            self._start()
+            self.start()
         assert self._backend is not None
         return self._backend
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from sqlalchemy.engine import Engine
 
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
-from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, TransactionSpec
+from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.decorate import Key, decorate
 from dbkit.transaction.factory import Factory
@@ -107,6 +108,63 @@ class Modifiers:
                 raise InvalidSetting(_no_level(level)) from None
         return self._with(isolation=level)
 
+    # -- protections: they are asked for on the outermost block; inside another one they change nothing ----------------
+
+    def retrying(
+        self,
+        max_retries: int | None = None,
+        *,
+        interval_s: float | None = None,
+        max_interval_s: float | None = None,
+        also: Iterable[type[Exception]] = (),
+    ) -> Self:
+        """Let the decorated function be run again when its transaction is known to be rolled back by a passing cause.
+
+        :param max_retries: runs after the first; -1 sets no limit; None reads ``[database] db_max_retries``.
+        :param interval_s: seconds from which the waits grow; None reads ``[database] db_retry_interval``.
+        :param max_interval_s: seconds that no wait exceeds; None reads ``[database] db_max_retry_interval``.
+        :param also: classes of errors that are worth another run of this function, such as :class:`.DBDuplicateEntry`.
+        :raises InvalidSetting: a number is out of bounds, or a class is no class of exceptions.
+
+        .. versionadded:: 0.1
+        """
+        return self._protected(retrying=retrying_of(max_retries, interval_s, max_interval_s, also))
+
+    @property
+    def exactly_once(self) -> Self:
+        """Let COMMIT carry a token, so that a lost reply can be decided; needs the token table.
+
+        :raises ModeConflict: a reader stores nothing.
+
+        .. versionadded:: 0.1
+        """
+        if self.spec.mode is not Mode.WRITER:
+            raise ModeConflict("a reader stores nothing that could be stored twice; use writer.exactly_once")
+        return self._protected(exactly_once=True)
+
+    @property
+    def replaying(self) -> Self:
+        """Let the statements be repeated on another connection, and compared, when the first one is lost before COMMIT.
+
+        .. versionadded:: 0.1
+        """
+        return self._protected(replays=True)
+
+    def deadline(self, seconds: float) -> Self:
+        """Let the block end, with everything under it, before so much time has passed.
+
+        :param seconds: more than 0.
+        :raises InvalidSetting: it is not.
+
+        .. versionadded:: 0.1
+        """
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise InvalidSetting(f"a deadline is a number of seconds above 0; it is {seconds!r}")
+        return self._protected(deadline_s=float(seconds))
+
+    def _protected(self, **changes: Any) -> Self:
+        return self._with(protection=replace(self.spec.protection or Protection(), **changes))
+
     # -- what is written by mistake: only a failure comes here --------------------------------------------------------
 
     _block = "db.{}()"
@@ -136,6 +194,30 @@ class Modifiers:
             raise AttributeError(text if name.startswith("_") else f"{text}; {advice}", name=name)
 
 
+def retrying_of(
+    max_retries: int | None,
+    interval_s: float | None,
+    max_interval_s: float | None,
+    also: Iterable[type[Exception]],
+) -> Retrying:
+    """Return what was asked for, checked.
+
+    :raises InvalidSetting: a number is out of bounds, or a class is no class of exceptions.
+    """
+    if max_retries is not None and (isinstance(max_retries, bool) or not isinstance(max_retries, int)):
+        raise InvalidSetting(f"max_retries is a whole number, -1 for no limit; it is {max_retries!r}")
+    if max_retries is not None and max_retries < -1:
+        raise InvalidSetting(f"max_retries is at least -1, which sets no limit; it is {max_retries}")
+    for name, value in (("interval_s", interval_s), ("max_interval_s", max_interval_s)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value):
+            raise InvalidSetting(f"{name} is a number of seconds, at least 0; it is {value!r}")
+    classes = tuple(also) if isinstance(also, Iterable) else (also,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, Exception)):
+            raise InvalidSetting(f"also= takes classes of exceptions, such as DBDuplicateEntry; {each!r} is none")
+    return Retrying(max_retries, interval_s, max_interval_s, classes)
+
+
 def _no_level(level: object) -> str:
     levels = [each.sql for each in Isolation]
     near = difflib.get_close_matches(str(level).strip().upper().replace("_", " ").replace("-", " "), levels, n=1)
@@ -150,7 +232,22 @@ def _written(spec: TransactionSpec) -> str:
         parts.append("connection")
     if spec.isolation is not None:
         parts.append(f'isolation("{spec.isolation.sql}")')
+    if spec.protection is not None:
+        parts.extend(_protections(spec.protection))
     return ".".join(parts)
+
+
+def _protections(protection: Protection) -> list[str]:
+    parts = []
+    if protection.retrying is not None:
+        parts.append("retrying()")
+    if protection.exactly_once:
+        parts.append("exactly_once")
+    if protection.replays:
+        parts.append("replaying")
+    if protection.deadline_s is not None:
+        parts.append(f"deadline({protection.deadline_s:g})")
+    return parts
 
 
 _MODES = {Mode.WRITER: "writer", Mode.READER: "reader", Mode.REPLICA: "reader.replica"}

@@ -16,6 +16,7 @@ from dbkit.transaction.entry import Enclosing, Entry, decide
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_greenlet
 from dbkit.transaction.hooks import Hook, Hooks
+from dbkit.transaction.protected import ProtectedTransaction
 from dbkit.transaction.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Scope(Frame):
         self.owner = owner
         self.outer = outer
         self.is_open = True
+        self.deadline = None if outer is None else outer.deadline
         self.spec = spec
         self.colour = colour
         self.root = self if root is None else root
@@ -62,7 +64,15 @@ class Scope(Frame):
         root = self.root
         transaction = root.transaction
         if transaction is None:
-            transaction = root.transaction = Transaction(root.source, root.spec, root.owner, root.colour)
+            source = root.source
+            if not source.is_ready:
+                source.start()  # the settings say whether every block is protected
+            plain = root.spec.protection is None and root.deadline is None and not source.protects
+            if plain:
+                transaction = Transaction(source, root.spec, root.owner, root.colour)
+            else:
+                transaction = ProtectedTransaction(source, root.spec, root.owner, root.colour, root.deadline)
+            root.transaction = transaction
             transaction.reading = root.reading > 0
         return transaction
 

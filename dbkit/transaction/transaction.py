@@ -44,6 +44,8 @@ class Transaction:
         "is_over", "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
+    connection_class = TrackedConnection
+
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
         self._factory = factory
         self.spec = spec
@@ -86,8 +88,7 @@ class Transaction:
         session = self.session
         if session is None:
             factory = self._factory
-            expires = factory.expires if factory.is_ready else factory.settings.expire_on_commit
-            session = self.session = BlockSession(self, expires)
+            session = self.session = BlockSession(self, factory.expires)
             if self.reading:
                 session.may_write = False
         return session
@@ -116,7 +117,7 @@ class Transaction:
         if self.state is not State.NEW:
             refuse_ended()
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
-        connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
+        connection = self.connection = self.connection_class(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
         connection.may_commit = self._committing
         if self.reading:

@@ -161,7 +161,10 @@ class TestMistakes(testtools.TestCase):
 
     def test_what_is_near_to_no_modifier_is_refused_with_the_list(self):
         error = self.assertRaises(AttributeError, getattr, self.db.reader, "zzz")
-        self.assertIn("there are connection, independent, isolation, replica, savepoint", str(error))
+        self.assertIn(
+            "there are connection, deadline, exactly_once, independent, isolation, replaying, replica, retrying, savepoint",
+            str(error),
+        )
 
     def test_protocols_that_ask_for_more_find_nothing(self):
         self.assertFalse(hasattr(self.db.writer, "__wrapped__"))

@@ -1,150 +1,68 @@
-"""The options of the group ``[database]``: one row each, with type, default, bounds, unit and help.
-
-The names that oslo.db's users know keep their names, types and defaults, so that an existing file works unchanged.
-"""
+"""The options that say where the database is and how connections to it are kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from oslo_config import cfg
 
-GROUP = "database"
+from dbkit.options.option import Option, SharedBoolOpt, SharedIntOpt, SharedStrOpt, row, url
 
-
-class _SharedOpt(cfg.Opt):
-    """An option that oslo.db has too: a process that uses both libraries can register both, in either order.
-
-    oslo.config refuses a second option of the same name unless it compares equal, and the two help texts differ.
-    """
-
-    def __eq__(self, another: object) -> bool:
-        if not isinstance(another, cfg.Opt):
-            return NotImplemented
-        return self.dest == another.dest and type(self.type) is type(another.type)
-
-    def __ne__(self, another: object) -> bool:
-        return not self == another
-
-    __hash__ = cfg.Opt.__hash__
-
-
-class _SharedStrOpt(_SharedOpt, cfg.StrOpt):
-    pass
-
-
-class _SharedIntOpt(_SharedOpt, cfg.IntOpt):
-    pass
-
-
-class _SharedBoolOpt(_SharedOpt, cfg.BoolOpt):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A row of the table.
-
-    :param unit: what a number counts.
-    :param nullable: None is a value of its own and does not mean "not given".
-    :param ignored: accepted because oslo.db has it; nothing reads it.
-    :param formerly: older names of the same option.
-    """
-
-    opt: cfg.Opt
-    unit: str = ""
-    nullable: bool = False
-    ignored: bool = False
-    formerly: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name in the file and as a keyword."""
-        return str(self.opt.dest)
-
-
-def _former(*names: str) -> list[cfg.DeprecatedOpt]:
-    return [cfg.DeprecatedOpt(name, group=GROUP) for name in names]
-
-
-def _row(
-    kind: type[cfg.Opt],
-    name: str,
-    *,
-    help: str,
-    unit: str = "",
-    nullable: bool = False,
-    ignored: bool = False,
-    formerly: tuple[str, ...] = (),
-    **more: Any,
-) -> Option:
-    text = f"{help} Unit: {unit}." if unit else help
-    opt = kind(name, help=text, deprecated_opts=_former(*formerly), **more)
-    return Option(opt, unit, nullable, ignored, formerly)
-
-
-def _url(name: str, help: str, *, formerly: tuple[str, ...] = ()) -> Option:
-    return _row(cfg.StrOpt if formerly else _SharedStrOpt, name, help=help, formerly=formerly, secret=True)
-
-
-OPTIONS: tuple[Option, ...] = (
+CONNECTING: tuple[Option, ...] = (
     # -- where the database is -----------------------------------------------------------------------------------
-    _url(
+    url(
         "connection",
         "The URL of the database, for blocking code and for asyncio: sqlite:///app.db, "
         "postgresql://user:password@host/database, mysql://user:password@host/database. A driver can be named after "
         "a plus sign, as in mysql+pymysql://. A dollar sign is written twice.",
     ),
-    _url(
+    url(
         "asyncio_connection",
         "The URL for asyncio, where it is not the same as connection with the asyncio driver in its place.",
     ),
-    _url(
+    url(
         "replica_connection",
         "The URL of a replica, for readers that accept one. Without it they read from the primary.",
         formerly=("slave_connection",),
     ),
-    _url(
+    url(
         "asyncio_replica_connection",
         "The URL of the replica for asyncio, where it is not the same as replica_connection with the asyncio driver.",
         formerly=("asyncio_slave_connection",),
     ),
-    _url("slave_connection", "The old name of replica_connection."),
-    _url("asyncio_slave_connection", "The old name of asyncio_replica_connection."),
-    _row(
-        _SharedStrOpt,
+    url("slave_connection", "The old name of replica_connection."),
+    url("asyncio_slave_connection", "The old name of asyncio_replica_connection."),
+    row(
+        SharedStrOpt,
         "connection_parameters",
         default="",
         secret=True,
         help="URL arguments that are added to every URL of this group: name=value&name=value.",
     ),
-    _row(
-        _SharedBoolOpt,
+    row(
+        SharedBoolOpt,
         "synchronous_reader",
         default=True,
         help="Whether a reader must see all that was committed before it began. If False, every reader accepts "
         "a replica that lags.",
     ),
     # -- connections and their pool ------------------------------------------------------------------------------
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "max_pool_size",
         default=5,
         min=0,
         help="Connections that a pool keeps open; 0 sets no limit.",
         unit="connections",
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "max_overflow",
         default=50,
         min=-1,
         help="Connections that a pool may open beyond max_pool_size when it is busy; -1 sets no limit.",
         unit="connections",
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "pool_timeout",
         min=0,
         help="How long a block waits for a connection of a busy pool before it fails. If not set, SQLAlchemy's "
@@ -152,8 +70,8 @@ OPTIONS: tuple[Option, ...] = (
         unit="seconds",
         nullable=True,
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "connection_recycle_time",
         default=3600,
         min=-1,
@@ -161,7 +79,7 @@ OPTIONS: tuple[Option, ...] = (
         unit="seconds",
         formerly=("idle_timeout",),
     ),
-    _row(
+    row(
         cfg.FloatOpt,
         "pool_pre_ping_idle",
         default=30.0,
@@ -170,7 +88,53 @@ OPTIONS: tuple[Option, ...] = (
         "never. One that was used a moment ago needs no test.",
         unit="seconds",
     ),
-    _row(
+    row(
+        cfg.FloatOpt,
+        "pool_ping_timeout",
+        default=2.0,
+        min=0.05,
+        help="How long the test of an idle connection may take before the connection is given up.",
+        unit="seconds",
+    ),
+    row(
+        cfg.FloatOpt,
+        "pool_lifetime_jitter",
+        default=0.1,
+        min=0,
+        max=1,
+        help="By what share of connection_recycle_time the life of a connection is shortened, by chance, so that those "
+        "which were opened together are not replaced together.",
+        unit="share from 0 to 1",
+    ),
+    row(
+        cfg.FloatOpt,
+        "pool_queue_target",
+        min=0.001,
+        help="If nobody has waited for a connection for less than this for pool_queue_interval, those who have waited "
+        "for longer than twice of it are turned away, and who came last is served first, until the queue is short "
+        "again. If not set, everyone waits for pool_timeout.",
+        unit="seconds",
+        nullable=True,
+    ),
+    row(
+        cfg.FloatOpt,
+        "pool_queue_interval",
+        default=2.0,
+        min=0.01,
+        help="For how long the queue must have been slow before anyone is turned away.",
+        unit="seconds",
+    ),
+    row(
+        cfg.IntOpt,
+        "tcp_keepalive",
+        default=60,
+        min=1,
+        help="After how long without traffic the operating system asks whether the server's machine is still there. If "
+        "not set, its own default holds, which is two hours on Linux.",
+        unit="seconds",
+        nullable=True,
+    ),
+    row(
         cfg.IntOpt,
         "connect_timeout",
         default=10,
@@ -179,15 +143,15 @@ OPTIONS: tuple[Option, ...] = (
         unit="seconds",
         nullable=True,
     ),
-    _row(
+    row(
         cfg.BoolOpt,
         "transaction_pooling",
         default=False,
         help="The server is reached through a proxy that lends a connection for one transaction only, such as "
         "PgBouncer in transaction mode. Nothing that outlives a transaction is then used on a connection.",
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "max_retries",
         default=10,
         min=-1,
@@ -195,8 +159,8 @@ OPTIONS: tuple[Option, ...] = (
         "ever, 0 does not connect at the start.",
         unit="attempts",
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "retry_interval",
         default=10,
         min=0,
@@ -204,26 +168,26 @@ OPTIONS: tuple[Option, ...] = (
         unit="seconds",
     ),
     # -- SQLite --------------------------------------------------------------------------------------------------
-    _row(
+    row(
         cfg.BoolOpt,
         "sqlite_fk",
         default=True,
         help="Whether SQLite enforces foreign keys.",
     ),
-    _row(
-        _SharedBoolOpt,
+    row(
+        SharedBoolOpt,
         "sqlite_synchronous",
         default=True,
         help="Whether SQLite waits for the disk. If False, a power cut can destroy the file.",
     ),
-    _row(
+    row(
         cfg.BoolOpt,
         "sqlite_wal",
         default=True,
         help="Whether SQLite files use the write-ahead log, so that readers and a writer do not wait for each "
         "other. It does not work on network file systems.",
     ),
-    _row(
+    row(
         cfg.FloatOpt,
         "sqlite_busy_timeout",
         default=5.0,
@@ -232,15 +196,15 @@ OPTIONS: tuple[Option, ...] = (
         unit="seconds",
     ),
     # -- MySQL, MariaDB, Galera ----------------------------------------------------------------------------------
-    _row(
-        _SharedStrOpt,
+    row(
+        SharedStrOpt,
         "mysql_sql_mode",
         default="TRADITIONAL",
         help="The SQL mode of each session on MySQL and MariaDB. Set to no value, the server's own mode stays.",
         nullable=True,
     ),
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "mysql_wsrep_sync_wait",
         min=0,
         max=15,
@@ -249,103 +213,24 @@ OPTIONS: tuple[Option, ...] = (
         nullable=True,
     ),
     # -- what is written to logs and into statements ---------------------------------------------------------------
-    _row(
-        _SharedIntOpt,
+    row(
+        SharedIntOpt,
         "connection_debug",
         default=0,
         min=0,
         max=100,
         help="How much SQL is logged: 0 nothing, 50 the statements, 100 the rows too.",
     ),
-    _row(
-        _SharedBoolOpt,
+    row(
+        SharedBoolOpt,
         "connection_trace",
         default=False,
         help="Whether each statement carries a comment that says which line of code sent it.",
     ),
-    _row(
+    row(
         cfg.StrOpt,
         "logging_name",
         help="The name of the engine in log records, where a process has several.",
         nullable=True,
     ),
-    # -- the retry of a transaction --------------------------------------------------------------------------------
-    _row(
-        _SharedIntOpt,
-        "db_max_retries",
-        default=20,
-        min=-1,
-        help="How often a transaction that may be run again is run again; -1 sets no limit.",
-        unit="retries",
-    ),
-    _row(
-        _SharedIntOpt,
-        "db_retry_interval",
-        default=1,
-        min=0,
-        help="The time before a transaction is run again.",
-        unit="seconds",
-    ),
-    _row(
-        _SharedBoolOpt,
-        "db_inc_retry_interval",
-        default=True,
-        help="Whether the time between retries doubles, up to db_max_retry_interval.",
-    ),
-    _row(
-        _SharedIntOpt,
-        "db_max_retry_interval",
-        default=10,
-        min=0,
-        help="The longest time between two retries.",
-        unit="seconds",
-    ),
-    # -- accepted, so that an oslo.db file works unchanged ---------------------------------------------------------
-    _row(
-        _SharedStrOpt,
-        "backend",
-        default="sqlalchemy",
-        help="Accepted from oslo.db's files; it has no effect.",
-        ignored=True,
-    ),
-    _row(
-        _SharedBoolOpt,
-        "use_db_reconnect",
-        default=False,
-        help="Accepted from oslo.db's files; it has no effect.",
-        ignored=True,
-    ),
 )
-
-
-database_opts: list[cfg.Opt] = [option.opt for option in OPTIONS]
-
-
-def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return the group and its options, for oslo.config's generator of sample files."""
-    return [(GROUP, database_opts)]
-
-
-def register(conf: cfg.ConfigOpts) -> None:
-    """Make the options known to ``conf``. It can be done again, and beside oslo.db's own registration."""
-    conf.register_opts(database_opts, group=GROUP)
-
-
-def set_defaults(
-    conf: cfg.ConfigOpts,
-    connection: str | None = None,
-    max_pool_size: int | None = None,
-    max_overflow: int | None = None,
-    pool_timeout: int | None = None,
-) -> None:
-    """Give an application's own defaults to options; files, the environment and ``DATABASE_URL`` go before them."""
-    register(conf)
-    given: dict[str, Any] = {
-        "connection": connection,
-        "max_pool_size": max_pool_size,
-        "max_overflow": max_overflow,
-        "pool_timeout": pool_timeout,
-    }
-    for name, value in given.items():
-        if value is not None:
-            conf.set_default(name, value, group=GROUP)

@@ -1,0 +1,68 @@
+"""The point in time at which a caller wants to be answered, whatever the answer is."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.exceptions import DeadlineExceeded, Outcome
+
+
+class Deadline:
+    """A point in time, and the clock that tells how far away it is.
+
+    :param at: in the seconds of ``clock.now()``.
+    :param seconds: how far away it was when it was set, for texts.
+    """
+
+    __slots__ = ("_clock", "at", "seconds")
+
+    def __init__(self, at: float, seconds: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.at = at
+        self.seconds = seconds
+        self._clock = clock
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """Return the deadline that lies that many seconds ahead."""
+        return cls(clock.now() + seconds, seconds, clock)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left; 0 or less if none are."""
+        return self.at - self._clock.now()
+
+    def check(self, what: str, outcome: Outcome = Outcome.ROLLED_BACK) -> float:
+        """Return the seconds that are left.
+
+        :param what: what is about to begin, for the text.
+        :raises DeadlineExceeded: none are.
+        """
+        left = self.left_s
+        if left <= 0:
+            raise self.exceeded(what, outcome)
+        return left
+
+    def exceeded(self, what: str, outcome: Outcome = Outcome.ROLLED_BACK) -> DeadlineExceeded:
+        """Return the error for who has not been answered in time.
+
+        :param what: what was waited for.
+        """
+        return DeadlineExceeded(
+            message=(
+                f"the deadline of {self.seconds:g} s has passed while the block waited for {what}; give it more time, "
+                "or less to do"
+            ),
+            outcome=outcome,
+        )
+
+
+def sooner(one: Deadline | None, other: Deadline | None) -> Deadline | None:
+    """Return the deadline that passes first; None if there is none."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one.at <= other.at else other
+
+
+LIMIT: ContextVar[Deadline | None] = ContextVar("dbkit_deadline_of_the_wait", default=None)
+"""The deadline of the block that is taking a connection, for the pool and the gate, which know no blocks."""

@@ -1,0 +1,98 @@
+"""The connection of a protected block: its statements, its COMMIT and its end pass by the guards that the block has.
+
+A guard is one protection: a deadline, a commit fence, a replay log. None knows the others; the order in which they act
+stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.view import Sent, view_of
+from dbkit.exceptions import DBError
+
+
+class TimeGuard(Protocol):
+    """Ends in time what the connection waits for."""
+
+    def taken(self, connection: GuardedConnection) -> None:
+        """A DBAPI connection was taken from the pool; no transaction has begun on it."""
+
+    def begun(self, connection: GuardedConnection) -> None:
+        """The transaction has begun."""
+
+    def sending(self, sent: Sent) -> None:
+        """A statement is about to be sent; it may be changed."""
+
+    def committing(self, connection: GuardedConnection) -> None:
+        """COMMIT is about to be sent."""
+
+    def judged(self, error: DBError) -> DBError:
+        """Return the error that the block gets in place of this one."""
+
+    def let_go(self, connection: GuardedConnection) -> None:
+        """The DBAPI connection is about to go back to its pool, or has been closed."""
+
+
+class ReplayGuard(Protocol):
+    """Repeats the transaction on another connection when it was lost before COMMIT was sent."""
+
+    def carry_out(self, connection: GuardedConnection, sent: Sent) -> None:
+        """Send the statement; if the transaction is lost by it, repeat it all."""
+
+    def recovers(self, connection: GuardedConnection, error: DBError) -> bool:
+        """COMMIT is known to have failed with this error; return whether all was repeated, so that it can be sent again.
+
+        :raises ReplayDiverged: the database answered otherwise than before.
+        """
+
+
+class FenceGuard(Protocol):
+    """Lets COMMIT carry a token, and decides by it what became of a COMMIT whose reply was lost."""
+
+    def saw(self, sent: Sent) -> None:
+        """A statement has succeeded."""
+
+    def commit(self, connection: GuardedConnection) -> bool:
+        """Send COMMIT with the token; return False, having sent nothing, if the transaction needs none."""
+
+    def decides(self, connection: GuardedConnection, error: BaseException) -> bool:
+        """COMMIT is in doubt; return whether it is stored.
+
+        :raises CommitUnknown: it could not be decided in time.
+        """
+
+
+class GuardedConnection(TrackedConnection):
+    """A connection whose block has guards; each is None where the block does not ask for it."""
+
+    time: TimeGuard | None = None
+    replay: ReplayGuard | None = None
+    fence: FenceGuard | None = None
+
+    def send(self, sent: Sent) -> None:
+        """Carry a statement out for SQLAlchemy."""
+        if self.time is not None:
+            self.time.sending(sent)
+        if self.replay is not None:
+            self.replay.carry_out(self, sent)
+        else:
+            sent.carry_out()
+        if self.fence is not None:
+            self.fence.saw(sent)
+
+    def take_again(self) -> None:
+        """Take another DBAPI connection from the pool and begin on it, in place of one that was lost."""
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        super()._open()
+        self.dialect = view_of(self.engine)
+        if self.time is not None:
+            self.time.taken(self)
+
+    def _begin_impl(self, transaction: Any) -> None:
+        super()._begin_impl(transaction)
+        if self.time is not None:
+            self.time.begun(self)

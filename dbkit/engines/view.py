@@ -1,0 +1,84 @@
+"""A protected block's own view of its engine: a dialect that shows each statement on its way to the driver.
+
+SQLAlchemy's events on an engine would be paid by all its blocks. A connection that works with a copy of the engine's
+dialect sees its own statements, and nobody else pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from sqlalchemy.engine import Dialect, Engine
+
+
+@dataclass(slots=True)
+class Sent:
+    """A statement on its way to the driver.
+
+    :ivar call: the dialect's method that hands it over.
+    :ivar parameters: as the driver takes them; None where it is called without.
+    :ivar context: SQLAlchemy's execution context, or None.
+    """
+
+    call: Callable[..., Any]
+    cursor: Any
+    statement: str
+    parameters: Any
+    context: Any
+
+    def carry_out(self) -> None:
+        """Hand it over to the driver."""
+        self.call(self.cursor, self.statement, self.parameters, self.context)
+
+
+class Sender(Protocol):
+    """A connection that looks at what it sends."""
+
+    def send(self, sent: Sent) -> None:
+        """Carry the statement out, with what has to be done before and after."""
+
+
+_VIEW = "_dbkit_view"
+
+
+def view_of(engine: Engine) -> Dialect:
+    """Return the dialect of protected blocks; made once, after the engine's first connection, which completes it."""
+    dialect = engine.dialect
+    view = dialect.__dict__.get(_VIEW)
+    if view is None:
+        cls = type(dialect)
+        viewed = type(
+            f"Viewed{cls.__name__}", (_Viewed, cls), {"supports_statement_cache": cls.supports_statement_cache}
+        )
+        view = viewed.__new__(viewed)
+        view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect)
+        setattr(dialect, _VIEW, view)
+    return cast(Dialect, view)
+
+
+class _Viewed:
+    """Hands each statement to the connection that sends it, which calls the engine's own dialect."""
+
+    _dbkit_whole: Any
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        _send(Sent(self._dbkit_whole.do_execute, cursor, statement, parameters, context))
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        _send(Sent(self._dbkit_whole.do_executemany, cursor, statement, parameters, context))
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        def call(cursor: Any, statement: str, parameters: Any, context: Any) -> None:
+            self._dbkit_whole.do_execute_no_params(cursor, statement, context)
+
+        _send(Sent(call, cursor, statement, None, context))
+
+
+def _send(sent: Sent) -> None:
+    if sent.context is None:
+        sent.carry_out()  # SQLAlchemy's own, outside any block: the first look at a server
+        return
+    sender: Sender = sent.context.root_connection
+    sender.send(sent)

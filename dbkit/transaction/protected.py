@@ -1,0 +1,39 @@
+"""A transaction with protections: a deadline, a commit fence, a replay. Plain ones pay for none of them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from dbkit.deadline import Deadline
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.guarded import GuardedConnection
+from dbkit.spec import Colour, Protection, TransactionSpec
+from dbkit.transaction.factory import Factory
+from dbkit.transaction.transaction import Transaction
+
+_NONE = Protection()
+
+
+class ProtectedTransaction(Transaction):
+    """A transaction whose connection has guards.
+
+    :ivar deadline: when it must have ended.
+    """
+
+    __slots__ = ("deadline",)
+
+    connection_class = GuardedConnection
+
+    def __init__(
+        self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour, deadline: Deadline | None
+    ) -> None:
+        super().__init__(factory, spec, owner, colour)
+        self.deadline = deadline
+
+    def _make_connection(self) -> TrackedConnection:
+        connection = cast(GuardedConnection, super()._make_connection())
+        self._guard(connection, self.spec.protection or _NONE)
+        return connection
+
+    def _guard(self, connection: GuardedConnection, protection: Protection) -> None:
+        """Give the connection the guards that the block asks for."""
