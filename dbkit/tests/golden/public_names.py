@@ -25,6 +25,7 @@ MODULES = (
     "dbkit.testing.assertions",
     "dbkit.testing.faults",
     "dbkit.testing.fixtures",
+    "dbkit.testing.histories",
     "dbkit.testing.isolation",
     "dbkit.testing.provision",
     "dbkit.testing.servers",
