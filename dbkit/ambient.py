@@ -43,6 +43,23 @@ def innermost() -> Any:
     return frame
 
 
+class Apart(Frame):
+    """A frame that no block joins: what stands behind it sees none of the blocks around it, only their deadline."""
+
+    __slots__ = ()
+
+    def __init__(self, deadline: Deadline | None) -> None:
+        self.key = self.source = self.owner = self.outer = None
+        self.is_open = True
+        self.deadline = deadline
+
+
+def stand_apart() -> Token[Any] | None:
+    """Let what follows join none of the open blocks; return what :func:`leave` takes, or None if no block is open."""
+    frame = innermost()
+    return None if frame is None else CURRENT.set(Apart(frame.deadline))
+
+
 def leave(token: Token[Any]) -> None:
     """Take the innermost block off the chain.
 

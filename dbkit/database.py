@@ -30,7 +30,7 @@ from dbkit.transaction.block import Block
 from dbkit.transaction.decorate import decorate
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
-from dbkit.transaction.hooks import Hook
+from dbkit.transaction.hooks import Hook, UnknownHook
 from dbkit.transaction.manager import Databased, Modifiers, Root
 from dbkit.transaction.scope import Scope, nearest
 
@@ -148,6 +148,13 @@ class Database(Databased):
     def after_rollback(self, hook: Hook) -> None:
         """Run a function once, when the open transaction is known to be rolled back; raises as :attr:`current`."""
         self.current.after_rollback(hook)
+
+    def after_unknown(self, hook: UnknownHook) -> None:
+        """Run a function once, with the token, when it is not known whether the open transaction is stored.
+
+        The token is None where none was written; raises as :attr:`current`.
+        """
+        self.current.after_unknown(hook)
 
     # -- the database as a whole --------------------------------------------------------------------------------------
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from dbkit.spec import Mode, TransactionSpec
 from dbkit.transaction.factory import Factory
-from dbkit.transaction.hooks import Hook
+from dbkit.transaction.hooks import Hook, UnknownHook
 from dbkit.transaction.manager import ContextManager, Root
 from dbkit.transaction.provider import scope_of, transaction_context_provider
 
 __all__ = [
     "after_commit",
     "after_rollback",
+    "after_unknown",
     "configure",
     "configure_defaults",
     "reader",
@@ -79,3 +80,13 @@ def after_rollback(context: object, hook: Hook) -> None:
     :raises NoTransaction: no block is open.
     """
     scope_of(context, "after_rollback").after_rollback(hook)
+
+
+def after_unknown(context: object, hook: UnknownHook) -> None:
+    """Run a function once, with the token, when it is not known whether the context's transaction is stored.
+
+    The token is None where none was written.
+
+    :raises NoTransaction: no block is open.
+    """
+    scope_of(context, "after_unknown").after_unknown(hook)

@@ -51,6 +51,7 @@ class TrackedConnection(Connection):
     :ivar used: a statement has succeeded on it.
     :ivar committing: COMMIT has been sent and not been answered.
     :ivar in_doubt: COMMIT was sent, and what came of it was not told: a lost reply, or an interrupt.
+    :ivar committed: COMMIT has succeeded; whatever fails now is no failure of the transaction.
     :ivar may_commit: the block is ending; before that, nothing commits.
     :ivar ending: the block rolls back; what happens now is its own doing.
     """
@@ -70,6 +71,7 @@ class TrackedConnection(Connection):
         self.erred = False
         self.committing = False
         self.in_doubt = False
+        self.committed = False
         self.may_commit = False
         self.isolation: Isolation | None = None
         self._checkout = checkout
@@ -303,6 +305,7 @@ class TrackedConnection(Connection):
         finally:
             self.committing = False
         self._commit_failed = self.in_doubt = False
+        self.committed = True
 
     def _send_commit(self) -> None:
         super()._commit_impl()

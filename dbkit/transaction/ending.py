@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import partial
-from typing import Any
 
 from dbkit.plan import adrive, drive
 from dbkit.transaction.greenlets import in_task, to_the_end
-from dbkit.transaction.hooks import Hooks, call, call_or_await
+from dbkit.transaction.hooks import call, call_or_await, running
 from dbkit.transaction.state import State
 from dbkit.transaction.transaction import Transaction
+
+_AFTER = {State.COMMITTED: "COMMIT", State.ROLLED_BACK: "ROLLBACK", State.UNKNOWN: "an unknown COMMIT"}
 
 
 def end(transaction: Transaction, error: BaseException | None) -> None:
@@ -21,8 +21,9 @@ def end(transaction: Transaction, error: BaseException | None) -> None:
         else:
             transaction.rollback(error)
     finally:
-        if transaction.hooks is not None:
-            drive(_running(transaction.hooks, transaction.outcome, call))
+        outcome = transaction.outcome
+        if transaction.hooks is not None and outcome is not None:
+            drive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call))
 
 
 async def aend(transaction: Transaction, error: BaseException | None) -> None:
@@ -31,11 +32,6 @@ async def aend(transaction: Transaction, error: BaseException | None) -> None:
         work = transaction.commit if error is None else partial(transaction.rollback, error)
         await (in_task if transaction.ends_silently else to_the_end)(work)
     finally:
-        if transaction.hooks is not None:
-            await adrive(_running(transaction.hooks, transaction.outcome, call_or_await))
-
-
-def _running(hooks: Hooks, outcome: State | None, call: Any) -> Generator[Any, Any, None]:
-    """Plan: run the hooks of this outcome; none where it is not known."""
-    if outcome in (State.COMMITTED, State.ROLLED_BACK):
-        yield from hooks.running(outcome is State.COMMITTED, call)
+        outcome = transaction.outcome
+        if transaction.hooks is not None and outcome is not None:
+            await adrive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call_or_await))

@@ -158,7 +158,7 @@ def _async_connection(context: Any) -> AsyncConnection:
 
 
 def _transaction_ctx(context: Any) -> Scope:
-    """The context's innermost block itself, with ``after_commit`` and ``after_rollback``."""
+    """The context's innermost block itself, with ``after_commit``, ``after_rollback`` and so on."""
     return scope_of(context, "transaction_ctx")
 
 

@@ -15,7 +15,7 @@ from dbkit.spec import Colour, Handle, Mode, TransactionSpec
 from dbkit.transaction.entry import Enclosing, Entry, decide
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_greenlet
-from dbkit.transaction.hooks import Hook, Hooks
+from dbkit.transaction.hooks import Hook, Hooks, UnknownHook
 from dbkit.transaction.protected import ProtectedTransaction
 from dbkit.transaction.transaction import Transaction
 
@@ -159,6 +159,16 @@ class Scope(Frame):
     def after_rollback(self, hook: Hook) -> None:
         """Run a function once, when the outermost block is known to be rolled back."""
         self._hooks().after_rollback(self.root.source.admit(hook, False))
+
+    def after_unknown(self, hook: UnknownHook) -> None:
+        """Run a function once, when COMMIT was sent and nobody can tell whether it is stored.
+
+        The function is given the token of the transaction, by which any process can ask for its outcome later, or None
+        where none was written. A hook registered behind a savepoint that is rolled back does not run.
+
+        .. versionadded:: 0.1
+        """
+        self._hooks().after_unknown(hook)
 
     def _hooks(self) -> Hooks:
         self._check_owner("hooks")

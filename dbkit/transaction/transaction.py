@@ -200,6 +200,11 @@ class Transaction:
         return error
 
     @property
+    def token(self) -> str | None:
+        """By what any process can ask for its outcome later; None where nothing of the kind was written."""
+        return None
+
+    @property
     def ends_silently(self) -> bool:
         """Whether nothing has to be sent at the end: no transaction was opened, and nothing is pending."""
         connection = self.connection
@@ -238,11 +243,26 @@ class Transaction:
             self._discard(State.ROLLED_BACK)
             lost = self._lost_in_a_flush(error)
             raise lost from lost.__cause__
-        except BaseException:
+        except BaseException as error:
+            if self.connection is not None and self.connection.committed:
+                self._committed_but(error)
+                return
             in_doubt = self.connection is not None and self.connection.in_doubt
             self._discard(State.UNKNOWN if in_doubt else State.ROLLED_BACK)
             raise
         self._ended(State.COMMITTED)
+
+    def _committed_but(self, error: BaseException) -> None:
+        """End a transaction after whose COMMIT something has failed, such as a listener of its session.
+
+        :raises BaseException: what failed is an interrupt; any other error would look like one of the block.
+        """
+        LOG.warning("the transaction is committed; what followed COMMIT failed: %s", error, exc_info=error)
+        assert self.connection is not None
+        self.connection.drop()
+        self._ended(State.COMMITTED)
+        if not isinstance(error, Exception):
+            raise error
 
     def rollback(self, error: BaseException | None = None) -> None:
         """Roll back. An error on the way is logged, not raised: it would hide the one that made this necessary.
@@ -289,18 +309,24 @@ class Transaction:
         self.outcome = state
         self.is_over = True
         try:
-            if self.session is not None:
-                self.session.let_go()
-        finally:
             try:
+                if self.session is not None:
+                    self.session.let_go()
+            finally:
                 if self.connection is not None:
                     self.connection.give_back()
-            finally:
-                gate = self._gate
-                if gate is not None:
-                    self._gate = None
-                    gate.release(self.owner)
-                self.state = State.CLOSED  # legal from each state that a transaction ends in
+        except Exception as error:  # the transaction has ended, and how is known: this must not look like its failure
+            LOG.warning(
+                "the transaction is %s; what it held could not be given back: %s", state.value, error, exc_info=True
+            )
+            if self.connection is not None:
+                self.connection.drop()
+        finally:
+            gate = self._gate
+            if gate is not None:
+                self._gate = None
+                gate.release(self.owner)
+            self.state = State.CLOSED  # legal from each state that a transaction ends in
 
 
 _FLUSH_FAILED = "a flush failed and its error was caught; what it was to write is forgotten"

@@ -109,6 +109,9 @@ class DatabaseFace:
     def after_rollback(self, hook: Callable[[], object]) -> None:
         self._database.after_rollback(hook)
 
+    def after_unknown(self, hook: Callable[[str | None], object]) -> None:
+        self._database.after_unknown(hook)
+
 
 class ContextFace:
     """``enginefacade`` with a context object, on the same database."""
@@ -129,6 +132,9 @@ class ContextFace:
 
     def after_rollback(self, hook: Callable[[], object]) -> None:
         enginefacade.after_rollback(self.context, hook)
+
+    def after_unknown(self, hook: Callable[[str | None], object]) -> None:
+        enginefacade.after_unknown(self.context, hook)
 
 
 def manager_of(database: dbkit.Database) -> ContextManager:

@@ -8,14 +8,17 @@ import logging
 import fixtures
 import testtools
 
+from dbkit.ambient import CURRENT, Frame, innermost
+from dbkit.deadline import Deadline
 from dbkit.plan import adrive, drive
-from dbkit.transaction.hooks import Hooks, call, call_or_await
+from dbkit.transaction.hooks import Hooks, call, call_or_await, running
+from dbkit.transaction.state import State
 
 
 class TestHooks(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.logs = self.useFixture(fixtures.FakeLogger(level=logging.ERROR))
+        self.logs = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
         self.hooks = Hooks()
         self.calls = []
 
@@ -29,7 +32,8 @@ class TestHooks(testtools.TestCase):
         return hook
 
     def run_hooks(self, committed):
-        drive(self.hooks.running(committed, call))
+        outcome = State.COMMITTED if committed else State.ROLLED_BACK
+        drive(running(self.hooks.of(outcome, None), "COMMIT" if committed else "ROLLBACK", call))
 
     def test_those_of_the_end_that_came_run_and_the_others_do_not(self):
         for committed, expected in ((True, ["commit"]), (False, ["rollback"])):
@@ -62,24 +66,80 @@ class TestHooks(testtools.TestCase):
         self.assertIn("a hook after COMMIT failed", self.logs.output)
         self.assertIn("of mine", self.logs.output)
 
-    def test_what_is_no_exception_is_not_held_back(self):
-        def interrupt():
-            raise KeyboardInterrupt
+    def test_what_is_no_exception_is_not_held_back_and_does_not_stop_the_others(self):
+        class Another(BaseException):
+            pass
 
-        self.hooks.after_rollback(interrupt)
-        self.assertRaises(KeyboardInterrupt, self.run_hooks, False)
+        def interrupt(error):
+            self.calls.append(error)
+            raise error
+
+        self.hooks.after_commit(lambda: interrupt(KeyboardInterrupt("first")))
+        self.hooks.after_commit(self.hook("between"))
+        self.hooks.after_commit(lambda: interrupt(Another()))
+        self.hooks.after_commit(self.hook("last"))
+        raised = self.assertRaises(KeyboardInterrupt, self.run_hooks, True)
+        self.assertEqual(("first",), raised.args)
+        self.assertEqual("between", self.calls[1])
+        self.assertEqual("last", self.calls[3])
+        self.assertIn("a hook after COMMIT was cut off by KeyboardInterrupt", self.logs.output)
+
+    def test_those_of_an_unknown_end_are_given_the_token_and_no_others_run(self):
+        self.hooks.after_commit(self.hook("commit"))
+        self.hooks.after_rollback(self.hook("rollback"))
+        self.hooks.after_unknown(self.calls.append)
+        self.hooks.after_unknown(lambda token: self.calls.append((token, "again")))
+        for _ in range(2):
+            drive(running(self.hooks.of(State.UNKNOWN, "a token"), "an unknown COMMIT", call))
+        self.assertEqual(["a token", ("a token", "again")], self.calls)
+
+    def test_one_that_fails_is_named_as_it_was_registered(self):
+        def ask_later(token):
+            raise ValueError
+
+        self.hooks.after_unknown(ask_later)
+        drive(running(self.hooks.of(State.UNKNOWN, None), "an unknown COMMIT", call))
+        self.assertIn("ask_later", self.logs.output)
+
+    def test_while_they_run_no_block_stands_around_them_but_its_deadline_does(self):
+        class Block(Frame):
+            pass
+
+        block = Block()
+        block.key, block.source, block.owner, block.outer, block.is_open = "key", "source", 1, None, True
+        block.deadline = Deadline(5.0, 5.0)
+        self.hooks.after_commit(lambda: self.calls.append(innermost()))
+        token = CURRENT.set(block)
+        try:
+            self.run_hooks(True)
+            self.assertIs(block, innermost())
+        finally:
+            CURRENT.reset(token)
+        (seen,) = self.calls
+        self.assertEqual((None, None, block.deadline), (seen.key, seen.outer, seen.deadline))
+
+    def test_a_coroutine_in_blocking_code_is_a_failure_that_is_told(self):
+        async def hook():
+            self.calls.append("never")
+
+        self.hooks.after_commit(hook)
+        self.run_hooks(True)
+        self.assertEqual([], self.calls)
+        self.assertIn("the block is a blocking one, which awaits nothing", self.logs.output)
 
     def test_those_since_a_mark_are_forgotten(self):
         self.hooks.after_commit(self.hook("before"))
         mark = self.hooks.mark()
         self.hooks.after_commit(self.hook("since"))
         self.hooks.after_rollback(self.hook("rollback"))
+        self.hooks.after_unknown(self.calls.append)
         self.hooks.forget_since(mark)
         self.hooks.after_commit(self.hook("after"))
         self.run_hooks(True)
         self.assertEqual(["before", "after"], self.calls)
         self.run_hooks(False)
         self.assertEqual(["before", "after", "rollback"], self.calls)
+        self.assertEqual([], self.hooks.of(State.UNKNOWN, None))
 
     def test_marks_nest(self):
         outer = self.hooks.mark()
@@ -104,6 +164,6 @@ class TestHooks(testtools.TestCase):
         self.hooks.after_commit(slow)
         self.hooks.after_commit(fails)
         self.hooks.after_commit(self.hook("plain"))
-        asyncio.run(adrive(self.hooks.running(True, call_or_await)))
+        asyncio.run(adrive(running(self.hooks.of(State.COMMITTED, None), "COMMIT", call_or_await)))
         self.assertEqual(["slow begins", "slow ends", "plain"], self.calls)
         self.assertIn("of mine", self.logs.output)
