@@ -12,7 +12,7 @@ of PostgreSQL and of MySQL and MariaDB, so that a fault strikes exactly there wh
 
 Where: :func:`before` (the message has not reached the server), :func:`after` (the server has done it and has answered,
 the reply has not reached the client), :func:`during` (so many bytes of the reply have). What: :meth:`Proxy.cut`,
-:meth:`~Proxy.drop`, :meth:`~Proxy.delay`, :meth:`~Proxy.hold`, :meth:`~Proxy.freeze`.
+:meth:`~Proxy.abandon`, :meth:`~Proxy.drop`, :meth:`~Proxy.delay`, :meth:`~Proxy.hold`, :meth:`~Proxy.freeze`.
 """
 
 from __future__ import annotations

@@ -343,6 +343,10 @@ class Conversation:
                 self._is_dead_end = True
                 self._frames.clear()
                 self._pieces.clear()
+            case Action.ABANDON:
+                self._client.close(reset=rule.reset)
+                self._end_client(f"fault: {rule}")
+                self._station.loop.later(rule.seconds, self._halt(armed, towards_server))
             case Action.DELAY:
                 self._station.loop.later(rule.seconds, self._halt(armed, towards_server))
             case Action.HOLD:

@@ -142,6 +142,17 @@ class Proxy:
         """Hold the message or reply back for some time, or until the fault is released."""
         return self.add(_rule(point, Action.DELAY, choice, seconds=seconds))
 
+    def abandon(self, point: Point, *, seconds: float, reset: bool = True, **choice: Any) -> Fault:
+        """Close the client's side, and let the message reach the server later, or when the fault is released.
+
+        The client has got an error by then, and may have asked the server what became of its transaction. This is what
+        a network does that loses the answers for a while and delivers what was sent.
+
+        :param point: a :func:`before`.
+        :param reset: as for :meth:`cut`.
+        """
+        return self.add(_rule(point, Action.ABANDON, choice, seconds=seconds, reset=reset))
+
     def hold(self, point: Point, **choice: Any) -> Fault:
         """Hold the message or reply back until the fault is released.
 

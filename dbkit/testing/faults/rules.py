@@ -43,6 +43,7 @@ class Action(enum.Enum):
     CUT = "cut"
     DROP = "drop"
     DELAY = "delay"
+    ABANDON = "abandon"
     HOLD = "hold"
     FREEZE = "freeze"
 
@@ -150,7 +151,7 @@ class Rule:
     :param point: where.
     :param action: what.
     :param reset: for a cut: with a reset, or in order as a server that closes does.
-    :param seconds: for a delay.
+    :param seconds: for a delay, and for what goes on without its client.
     :param everywhere: for a freeze: all connections of the proxy and not only the one that came to the point.
     :param nth: the first occurrence to strike at, counted from 1 when the rule is made.
     :param times: how many occurrences it strikes at; None for all from then on.
@@ -186,6 +187,8 @@ class Rule:
             object.__setattr__(self, "seed", random.randrange(1 << 32))
         if self.seconds < 0:
             raise UsageError(f"a delay cannot be {self.seconds:g} seconds; give a number from 0 on")
+        if self.action is Action.ABANDON and self.point.moment is not Moment.BEFORE:
+            raise UsageError("a client can be parted only from what has not reached the server; use before(...)")
 
     def __str__(self) -> str:
         parts = [f"{self.action.value} {self.point}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbkit.exceptions import CommitUnknown, DBError, Outcome
+from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, Outcome
 from dbkit.testing import faults
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.faults.base import DRIVERS, Faulty
@@ -47,6 +47,22 @@ class TestCommits(Faulty):
         with self.proxy.cut(faults.during("COMMIT", bytes=1000), reset=False):
             await self.insert(1)
         self.assertEqual([1], self.stored())
+
+    async def test_a_client_that_is_parted_from_its_commit_finds_nothing_until_it_arrives(self):
+        for reset in (True, False):
+            with self.proxy.abandon(faults.before("COMMIT"), seconds=1000, reset=reset) as fault:
+                await self.raises(CommitUnknown, self.insert, 1)
+                self.assertEqual([], self.stored())
+                self.assertEqual(1, fault.release())
+                self.proxy.wait_for("closed", connection=fault.wait().connection)
+            self.assertEqual([1], self.stored())
+            self.place.empty()
+
+    async def test_a_client_that_is_parted_from_another_statement_stores_nothing(self):
+        with self.proxy.abandon(faults.before("INSERT"), seconds=0) as fault:
+            await self.raises(DBConnectionError, self.insert, 1)
+            self.proxy.wait_for("closed", connection=fault.wait().connection)
+        self.assertEqual([], self.stored())
 
     async def test_the_next_block_works(self):
         with self.proxy.cut(faults.after("COMMIT")):

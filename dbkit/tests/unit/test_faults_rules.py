@@ -133,6 +133,7 @@ class TestChoices(testtools.TestCase):
     def test_a_choice_that_cannot_be_is_refused(self):
         for wrong in ({"nth": 0}, {"times": 0}, {"probability": 1.5}, {"seconds": -1}, {"seed": 3}):
             self.assertRaises(UsageError, self.rule, **wrong)
+        self.assertRaises(UsageError, Rule, after("COMMIT"), Action.ABANDON)
         self.assertRaises(UsageError, Pattern.of, "(")
 
     def test_a_rule_travels(self):
@@ -140,5 +141,6 @@ class TestChoices(testtools.TestCase):
             self.rule(nth=2, times=None, probability=0.5, seed=3, connection=4, last_ran=Pattern.of("x")),
             Rule(during(re.compile("a", re.IGNORECASE), 4), Action.FREEZE, everywhere=True),
             Rule(before("ping"), Action.DELAY, seconds=0.5),
+            Rule(before("COMMIT"), Action.ABANDON, seconds=0.5, reset=False),
         ):
             self.assertEqual(rule, Rule.from_wire(json.loads(json.dumps(rule.to_wire()))))
