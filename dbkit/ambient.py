@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar, Token
 from typing import Any, Self
 
-from dbkit.deadline import Deadline
+from dbkit.deadline import Deadline, sooner
 
 
 class Frame:
@@ -33,6 +33,21 @@ class Frame:
 
 
 CURRENT: ContextVar[Any] = ContextVar("dbkit_innermost_block", default=None)
+
+
+class Bounds(Frame):
+    """A link that no block joins: it sets a deadline for the code inside it, blocks and all.
+
+    :param deadline: the sooner of this one and that of the link around it counts.
+    """
+
+    root = None
+
+    def __init__(self, deadline: Deadline, outer: Any) -> None:
+        self.key = self.source = self.owner = self
+        self.outer = outer
+        self.is_open = True
+        self.deadline = deadline if outer is None else sooner(deadline, outer.deadline)
 
 
 def innermost() -> Any:

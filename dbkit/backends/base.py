@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from sqlalchemy.engine import URL
 
+from dbkit.backends.cord import Cord
+from dbkit.backends.limits import Limits
 from dbkit.backends.rules import RuleSet
 from dbkit.spec import Colour, Isolation
 
@@ -151,3 +153,20 @@ class Backend(Protocol):
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         """Ask the server how the transaction stands; used after an error only."""
+
+    def cord(self, connection: Any, driver: str) -> Cord | None:
+        """Return what cuts a DBAPI connection off from another thread; None if it has ended already."""
+
+    def limits(self, dialect: Any, *, whole: bool) -> Limits:
+        """Return what tells the server of a block's deadline; made anew for each block.
+
+        :param whole: the deadline is the whole transaction's.
+
+        :param dialect: SQLAlchemy's, which has seen its first connection.
+        """
+
+    def hurried(self, driver: str, parameters: dict[str, Any], seconds: float) -> Callable[[Any], None] | None:
+        """Change a driver's connect arguments so that it gives up by itself, soon after those seconds.
+
+        :returns: what undoes on the connection, once it is there, what was meant for the connect alone; or None.
+        """

@@ -54,7 +54,10 @@ class TrackedConnection(Connection):
     :ivar committed: COMMIT has succeeded; whatever fails now is no failure of the transaction.
     :ivar may_commit: the block is ending; before that, nothing commits.
     :ivar ending: the block rolls back; what happens now is its own doing.
+    :ivar was_cut: dbkit has cut the connection off itself, which says nothing of the others.
     """
+
+    was_cut = False
 
     def __init__(
         self, engine: Engine, backend: Backend, checkout: Callable[[], tuple[Any, SessionFacts | None]]
@@ -231,6 +234,10 @@ class TrackedConnection(Connection):
         self._restore = restore
 
     # -- what errors do ---------------------------------------------------------------------------------------------
+
+    def judged(self, error: DBError) -> DBError:
+        """Return the error that the block gets in place of this one."""
+        return error
 
     def failed(self, error: DBError) -> None:
         """Take note of an error of the database; the one that came first is the one that counts."""

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dbkit.backends.base import Backend, Role, SessionFacts
 from dbkit.clock import Clock
-from dbkit.engines import translate
+from dbkit.engines import arriving, translate
 from dbkit.engines.capacity import Capacity
 from dbkit.engines.connection import FACTS
 from dbkit.engines.gate import Gate, gate_for
@@ -106,6 +106,8 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
     for hook in settings.on_engine_create:
         for lane in lanes.values():
             hook(lane.engine)
+    for lane in lanes.values():
+        arriving.install(lane.engine, backend, colour)
     return Engines(lanes[Role.WRITER], lanes[Role.READER])
 
 

@@ -10,13 +10,15 @@ import asyncio
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from sqlalchemy.util import await_only
 
+from dbkit.deadline import LIMIT
 from dbkit.engines.line import Line, Place
-from dbkit.exceptions import DBLockTimeout, ModeConflict
+from dbkit.exceptions import DBError, DBLockTimeout, ModeConflict
 
 
 class Gate:
@@ -44,6 +46,7 @@ class Gate:
 
         :raises ModeConflict: the wait could never end.
         :raises DBLockTimeout: the turn did not come in time.
+        :raises DeadlineExceeded: it did not come before the block's deadline.
         """
         with self._line.lock:
             if self._holder is None or self._is_orphaned():
@@ -58,8 +61,9 @@ class Gate:
                 )
             place = Place(thread, thread, None)
             self._line.places.append(place)
-        if not self._line.wait(place, self._timeout_s, partial(self.release, thread)):
-            raise self._timed_out()
+        timeout_s, error = self._patience()
+        if not self._line.wait(place, timeout_s, partial(self.release, thread)):
+            raise error()
 
     def acquire_in_task(self, owner: Any, thread: int) -> None:
         """Take the gate in an asyncio task, inside SQLAlchemy's greenlet; raises what :meth:`acquire` does."""
@@ -73,8 +77,16 @@ class Gate:
                 self._refuse_endless(thread)  # the loop runs inside the block that holds it
             place = Place(owner, thread, loop)
             self._line.places.append(place)
-        if not await_only(self._line.wait_in_task(place, self._timeout_s, partial(self.release, owner))):
-            raise self._timed_out()
+        timeout_s, error = self._patience()
+        if not await_only(self._line.wait_in_task(place, timeout_s, partial(self.release, owner))):
+            raise error()
+
+    def _patience(self) -> tuple[float, Callable[[], DBError]]:
+        """Return how long to wait, and the error if that was in vain."""
+        deadline = LIMIT.get()
+        if deadline is None or deadline.left_s > self._timeout_s:
+            return self._timeout_s, self._timed_out
+        return max(0.0, deadline.left_s), partial(deadline.exceeded, f"the turn for {self._subject}")
 
     def release(self, owner: Any) -> None:
         """Hand the gate to the next in line."""

@@ -6,15 +6,27 @@ stands here.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
-from dbkit.engines.connection import TrackedConnection
+from dbkit.deadline import Deadline
+from dbkit.engines.arriving import arriving
+from dbkit.engines.connection import TrackedConnection, Watch
 from dbkit.engines.view import Sent, view_of
 from dbkit.exceptions import DBError
 
 
 class TimeGuard(Protocol):
     """Ends in time what the connection waits for."""
+
+    deadline: Deadline
+
+    def bound(self, deadline: Deadline) -> Callable[[], None]:
+        """Let another deadline count until the returned function is called."""
+
+    @property
+    def needs_transaction(self) -> bool:
+        """Whether an autocommitting reader must open a transaction."""
 
     def taken(self, connection: GuardedConnection) -> None:
         """A DBAPI connection was taken from the pool; no transaction has begun on it."""
@@ -42,7 +54,7 @@ class ReplayGuard(Protocol):
         """Send the statement; if the transaction is lost by it, repeat it all."""
 
     def recovers(self, connection: GuardedConnection, error: DBError) -> bool:
-        """COMMIT is known to have failed with this error; return whether all was repeated, so that it can be sent again.
+        """COMMIT is known to have failed with this error; return whether all was repeated and it can be sent again.
 
         :raises ReplayDiverged: the database answered otherwise than before.
         """
@@ -87,12 +99,52 @@ class GuardedConnection(TrackedConnection):
         raise NotImplementedError
 
     def _open(self) -> None:
-        super()._open()
+        time = self.time
+        if time is None:
+            super()._open()
+        else:
+            with arriving(time.deadline):
+                super()._open()
         self.dialect = view_of(self.engine)
-        if self.time is not None:
-            self.time.taken(self)
+        if time is not None:
+            try:
+                time.taken(self)
+            except BaseException as error:
+                self._handle_dbapi_exception(error, None, None, None, None)
 
     def _begin_impl(self, transaction: Any) -> None:
+        if self.time is not None:
+            if self.watch & Watch.UNOPENED:
+                self._open()
+            if self.watch & Watch.AUTOCOMMIT and self.time.needs_transaction:
+                self._open_transaction()
         super()._begin_impl(transaction)
         if self.time is not None:
             self.time.begun(self)
+
+    def _send_commit(self) -> None:
+        if self.time is not None:
+            self.time.committing(self)
+        super()._send_commit()
+
+    def judged(self, error: DBError) -> DBError:
+        """Return the error that the block gets in place of this one."""
+        return error if self.time is None else self.time.judged(error)
+
+    def give_back(self) -> None:
+        """Return the DBAPI connection to its pool, without what the guards have done to it."""
+        if self.time is not None and self.is_taken:
+            self.time.let_go(self)
+        super().give_back()
+
+
+def guarded(connection: TrackedConnection) -> GuardedConnection:
+    """Return the connection as one that has guards, though it was made without.
+
+    It stays the same object: its session and its block know it already.
+    """
+    if not isinstance(connection, GuardedConnection):
+        cast(Any, connection).__class__ = GuardedConnection
+        if connection.is_taken:
+            connection.dialect = view_of(connection.engine)
+    return cast(GuardedConnection, connection)

@@ -46,13 +46,15 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
         if context.is_disconnect:
             # one dead connection says little of the others: they are tested before their next use
             cast(Any, context).invalidate_pool_on_disconnect = False
-            _suspect(context.engine)
+            if not (isinstance(connection, TrackedConnection) and connection.was_cut):
+                _suspect(context.engine)
         if not isinstance(connection, TrackedConnection):
             return error
         if committing and error.outcome is Outcome.UNKNOWN:
             error = _commit_unknown(error)
         elif isinstance(error, DBLockTimeout) and error.errno == 1205 and connection.facts.lock_timeout_rolls_back:
             error.outcome = Outcome.ROLLED_BACK
+        error = connection.judged(error)
         connection.failed(error)
         return error
 

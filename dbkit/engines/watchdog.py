@@ -130,6 +130,10 @@ class Watchdog:
         """How many entries the heap holds, those of disarmed guards included."""
         return len(self._heap)
 
+    def standing_still(self) -> threading.RLock:
+        """Return what, as a ``with`` block, lets no cut be made meanwhile; keep it short."""
+        return self._lock
+
     def cut_due(self) -> float | None:
         """Make the cuts whose time has come; return when the next one is due, or None."""
         with self._lock:

@@ -45,7 +45,8 @@ COLOURED = frozenset(
         "dbkit.clock",
         "dbkit.plan",
         "dbkit.transaction.greenlets",
-        # Lines in which tasks wait for their turn.
+        # Lines in which tasks wait for their turn, and connects that must end in time.
+        "dbkit.engines.arriving",
         "dbkit.engines.line",
         # Faces.
         "dbkit.database",

@@ -14,6 +14,7 @@ from sqlalchemy.util import await_only
 from dbkit.backends.base import Backend
 from dbkit.backends.registry import backend_for
 from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.deadline import LIMIT
 from dbkit.engines.create import EngineMaker, Engines, Lane, create_engines
 from dbkit.engines.probe import probing
 from dbkit.engines.settings import EngineSettings
@@ -54,7 +55,7 @@ class Factory:
         self._conf = conf
         self._overrides: dict[str, Any] = dict(overrides or {})
         self._defaults: dict[str, Any] = {}
-        self._clock = clock
+        self._clock = self.clock = clock
         self._lock = threading.RLock()
         self._settings: EngineSettings | None = None
         self._backend: Backend | None = None
@@ -231,7 +232,9 @@ class Factory:
 
         sleep: Callable[[float], Any] = self._clock.sleep if colour is Colour.BLOCKING else self._sleep_in_greenlet
         connection = drive(
-            probing(connect, sleep, settings.max_retries, float(settings.retry_interval), settings.masked_url)
+            probing(
+                connect, sleep, settings.max_retries, float(settings.retry_interval), settings.masked_url, LIMIT.get()
+            )
         )
         self.reached = True
         return connection

@@ -7,6 +7,7 @@ from typing import Any, cast
 from dbkit.deadline import Deadline
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import GuardedConnection
+from dbkit.engines.timekeeper import TimeKeeper
 from dbkit.spec import Colour, Protection, TransactionSpec
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.transaction import Transaction
@@ -37,3 +38,5 @@ class ProtectedTransaction(Transaction):
 
     def _guard(self, connection: GuardedConnection, protection: Protection) -> None:
         """Give the connection the guards that the block asks for."""
+        if self.deadline is not None:
+            connection.time = TimeKeeper(self.deadline, keeps_reserve=bool(protection.exactly_once))

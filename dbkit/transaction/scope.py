@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from _thread import get_ident
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
 from dbkit.ambient import Frame
+from dbkit.deadline import Deadline, sooner
+from dbkit.engines.binding import bind
 from dbkit.engines.connection import TrackedConnection
-from dbkit.exceptions import HandleNotRequested, TransactionOwnedElsewhere
+from dbkit.exceptions import HandleNotRequested, Outcome, TransactionOwnedElsewhere
 from dbkit.spec import Colour, Handle, Mode, TransactionSpec
 from dbkit.transaction.entry import Enclosing, Entry, decide
 from dbkit.transaction.factory import Factory
@@ -32,7 +35,7 @@ class Scope(Frame):
     :param root: the outermost block, or None for one that is outermost itself.
     """
 
-    __slots__ = ("_mark", "_nested", "_reads_in_writer", "colour", "reading", "root", "spec", "transaction")
+    __slots__ = ("_mark", "_nested", "_reads_in_writer", "_unbind", "colour", "reading", "root", "spec", "transaction")
 
     def __init__(
         self,
@@ -49,13 +52,20 @@ class Scope(Frame):
         self.owner = owner
         self.outer = outer
         self.is_open = True
-        self.deadline = None if outer is None else outer.deadline
+        deadline = None if outer is None else outer.deadline
+        protection = spec.protection
+        if protection is not None and protection.deadline_s is not None:
+            deadline = sooner(deadline, Deadline.after(protection.deadline_s, source.clock))
+        if deadline is not None:
+            deadline.check("its turn to begin", Outcome.NOT_STARTED)
+        self.deadline = deadline
         self.spec = spec
         self.colour = colour
         self.root = self if root is None else root
         self.transaction: Transaction | None = None
         self.reading = 0
         self._nested: Any = None
+        self._unbind: Callable[[], None] | None = None
 
     # -- handles ------------------------------------------------------------------------------------------------------
 
@@ -180,7 +190,19 @@ class Scope(Frame):
     # -- a block inside another: what its entry and its end do to the transaction --------------------------------------
 
     def enter_joined(self, entry: Entry) -> None:
-        """Open the savepoint if the block wants one; start refusing writes if it is a reader in a writer."""
+        """Open the savepoint if the block wants one; start refusing writes if it is a reader in a writer.
+
+        A deadline that is the block's own bounds the transaction until the block ends.
+        """
+        if self.deadline is not None and self.deadline is not self._joined().deadline:
+            self._unbind = bind(self.physical().connect(), self.deadline)
+        try:
+            self._enter_joined(entry)
+        except BaseException:
+            self._leave_deadline()
+            raise
+
+    def _enter_joined(self, entry: Entry) -> None:
         if entry is Entry.SAVEPOINT:
             session = self.physical().open_session()
             self._mark = self._hooks().mark()
@@ -203,6 +225,17 @@ class Scope(Frame):
 
     def leave_joined(self, error: BaseException | None) -> None:
         """Undo what the entry did; with an error, roll back to the savepoint."""
+        try:
+            self._leave_joined(error)
+        finally:
+            self._leave_deadline()
+
+    def _leave_deadline(self) -> None:
+        unbind, self._unbind = self._unbind, None
+        if unbind is not None:
+            unbind()
+
+    def _leave_joined(self, error: BaseException | None) -> None:
         try:
             if self._reads_in_writer:
                 self._end_reading(error)
@@ -271,6 +304,8 @@ def nearest(frame: Any, key: Any) -> Scope | None:
 
 def joins_plainly(spec: TransactionSpec, outer: Scope) -> bool:
     """Return whether a block that joins changes nothing, so that it needs no scope of its own."""
+    if spec.protection is not None and spec.protection.deadline_s is not None:
+        return False
     return spec.mode is outer.spec.mode and spec.handle is outer.spec.handle and not outer.source.flushes_joined
 
 

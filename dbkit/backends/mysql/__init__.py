@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
-from dbkit.backends.mysql import session
+from dbkit.backends.cord import Cord
+from dbkit.backends.limits import Limits
+from dbkit.backends.mysql import limits, session
 from dbkit.backends.mysql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.mysql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
@@ -73,6 +75,15 @@ class MySQL:
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)
+
+    def cord(self, connection: Any, driver: str) -> Cord | None:
+        return limits.cord(connection, driver)
+
+    def limits(self, dialect: Any, *, whole: bool) -> Limits:
+        return limits.MariaDBLimits() if dialect.is_mariadb else limits.MySQLLimits()
+
+    def hurried(self, driver: str, parameters: dict[str, Any], seconds: float) -> Callable[[Any], None] | None:
+        return limits.hurried(driver, parameters, seconds)
 
 
 BACKEND = MySQL()

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
-from dbkit.backends.postgresql import session
+from dbkit.backends.cord import Cord
+from dbkit.backends.limits import Limits
+from dbkit.backends.postgresql import limits, session
 from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.postgresql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
@@ -72,6 +74,16 @@ class PostgreSQL:
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)
+
+    def cord(self, connection: Any, driver: str) -> Cord | None:
+        return limits.cord(connection, driver)
+
+    def limits(self, dialect: Any, *, whole: bool) -> Limits:
+        return limits.PostgreSQLLimits(dialect.driver.removesuffix("_async"), dialect.server_version_info, whole)
+
+    def hurried(self, driver: str, parameters: dict[str, Any], seconds: float) -> Callable[[Any], None] | None:
+        limits.hurried(driver, parameters, seconds)
+        return None
 
 
 BACKEND = PostgreSQL()

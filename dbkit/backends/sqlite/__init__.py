@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
+from dbkit.backends.cord import Cord
+from dbkit.backends.limits import Limits
 from dbkit.backends.provisioning import Provisioning
-from dbkit.backends.sqlite import session
+from dbkit.backends.sqlite import limits, session
 from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.sqlite.errors import RULES
 from dbkit.spec import Isolation
@@ -73,6 +75,16 @@ class SQLite:
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)
+
+    def cord(self, connection: Any, driver: str) -> Cord | None:
+        return limits.cord(connection, driver)
+
+    def limits(self, dialect: Any, *, whole: bool) -> Limits:
+        return limits.SQLiteLimits()
+
+    def hurried(self, driver: str, parameters: dict[str, Any], seconds: float) -> Callable[[Any], None] | None:
+        """Opening a file waits for nobody."""
+        return None
 
 
 BACKEND = SQLite()
