@@ -235,10 +235,6 @@ class TrackedConnection(Connection):
 
     # -- what errors do ---------------------------------------------------------------------------------------------
 
-    def judged(self, error: DBError) -> DBError:
-        """Return the error that the block gets in place of this one."""
-        return error
-
     def failed(self, error: DBError) -> None:
         """Take note of an error of the database; the one that came first is the one that counts."""
         self.erred = True

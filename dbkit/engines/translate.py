@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine, ExceptionContext
 from dbkit.backends.base import Backend, Role
 from dbkit.backends.build import Place, build_error
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.url_mask import mask, secrets_of
 from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, DBLockTimeout, Outcome
@@ -54,7 +55,8 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
             error = _commit_unknown(error)
         elif isinstance(error, DBLockTimeout) and error.errno == 1205 and connection.facts.lock_timeout_rolls_back:
             error.outcome = Outcome.ROLLED_BACK
-        error = connection.judged(error)
+        if isinstance(connection, GuardedConnection):
+            error = connection.judged(error)
         connection.failed(error)
         return error
 
