@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("databases", (("backends",), ("models",), ("filters",))),
     ("engines", (("engines",), ("retry",), ("routing",))),
     ("transaction", (("transaction",),)),
-    ("faces", (("enginefacade", "database"), ("queries",))),
+    ("faces", (("enginefacade", "database"), ("queries",), ("outbox",))),
     ("around", (("testing",), ("observe",), ("ext",), ("migrations",), ("unify",))),
     ("command", (("cmd", "__main__"),)),
     ("compatibility", (("compat",),)),
@@ -50,6 +50,8 @@ COLOURED = frozenset(
         "dbkit.engines.line",
         # Faces.
         "dbkit.database",
+        "dbkit.outbox.colours",
+        "dbkit.outbox.outbox",
         "dbkit.transaction.block",
         "dbkit.transaction.decorate",
         "dbkit.transaction.ending",

@@ -122,6 +122,18 @@ class Scope(Frame):
             return self.session if colour is Colour.BLOCKING else self.async_session
         return self.connection if colour is Colour.BLOCKING else self.async_connection
 
+    def lend(self, what: str) -> TrackedConnection:
+        """Return the block's connection for a statement of dbkit's own, whatever handle the block hands out.
+
+        :param what: the method that asks, for texts; that of asyncio begins with an ``a``.
+        :raises HandleNotRequested: the block runs in asyncio, and the method is a blocking one.
+        :raises TransactionOwnedElsewhere: the block was entered in another thread or task.
+        """
+        self._check_owner(what)
+        if self.colour is Colour.ASYNCIO and not in_greenlet():
+            raise HandleNotRequested(f"the open block runs in asyncio; write: await ....a{what}(...)")
+        return self.physical().connect()
+
     def _offers(self, handle: Handle, colour: Colour) -> None:
         self._check_owner(handle.value)
         if self.colour is not colour and not (self.colour is Colour.ASYNCIO and in_greenlet()):

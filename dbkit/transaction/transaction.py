@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_async_connection", "_async_session", "_committing", "_factory", "_gate", "_lane", "colour", "connection",
-        "doom", "hooks", "owner",
+        "_async_connection", "_async_session", "_committing", "_factory", "_gate", "_id", "_lane", "_stamps",
+        "colour", "connection", "doom", "hooks", "owner",
         "is_over", "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
@@ -54,6 +55,8 @@ class Transaction:
         self.state = State.NEW
         self.outcome: State | None = None
         self.is_over = False
+        self._id = ""
+        self._stamps = 0
         self.connection: TrackedConnection | None = None
         self.session: BlockSession | None = None
         self.hooks: Hooks | None = None
@@ -198,6 +201,13 @@ class Transaction:
         )
         error.__cause__ = error.orig = doom
         return error
+
+    def stamp(self) -> tuple[str, int]:
+        """Return the transaction's own id, which no other has, and a number that was not told before."""
+        if not self._id:
+            self._id = uuid.uuid4().hex
+        self._stamps += 1
+        return self._id, self._stamps
 
     @property
     def token(self) -> str | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import fixtures
 import testtools
 
+from dbkit.exceptions import DBDuplicateEntry
 from dbkit.testing.assertions import assert_statements
 
 ROOT = Path(__file__).parents[3]
@@ -200,6 +201,25 @@ class TestAssertions(ExampleCase):
     def check(example):
         with assert_statements(example.db, 2):
             example.total()
+
+
+class TestOutbox(ExampleCase):
+    def test_an_order_is_confirmed_if_it_is_stored_and_once(self):
+        orders = self.load("orders")
+        orders.create_tables()
+        consumer = orders.Consumer(str(self.folder / "mails.db"))
+        for number in (1, 2):
+            orders.place_order(number)
+        self.assertRaises(DBDuplicateEntry, orders.place_order, 2)
+
+        def lose(message):
+            consumer.receive(message)
+            raise KeyboardInterrupt  # the consumer has it, and nobody will know
+
+        self.assertRaises(KeyboardInterrupt, orders.outbox.deliver, lose)
+        self.assertEqual(2, orders.outbox.deliver(consumer.receive).delivered)
+        self.assertEqual([1, 2], consumer.mails())
+        orders.db.dispose()
 
 
 class TestPages(testtools.TestCase):

@@ -18,6 +18,7 @@ MODULES = (
     "dbkit",
     "dbkit.enginefacade",
     "dbkit.exceptions",
+    "dbkit.outbox",
     "dbkit.spec",
     "dbkit.backends.base",
     "dbkit.backends.rules",
