@@ -1,8 +1,9 @@
 """A SQLAlchemy Connection that knows whether its transaction can still be committed.
 
-SQLAlchemy has no public place for this, so six of its internal methods are overridden: ``_begin_impl``,
-``_commit_impl``, ``_rollback_impl``, ``_revalidate_connection``, ``_rollback_to_savepoint_impl`` and
-``_release_savepoint_impl``; and ``_close_special`` of the pool's proxy is called as ``Connection.close`` calls it.
+SQLAlchemy has no public place for this, so seven of its internal methods are overridden: ``_begin_impl``,
+``_commit_impl``, ``_rollback_impl``, ``_revalidate_connection``, ``_rollback_to_savepoint_impl``,
+``_release_savepoint_impl`` and ``_run_ddl_visitor``; and ``_close_special`` of the pool's proxy is called as
+``Connection.close`` calls it.
 ``tests/contract/test_sqlalchemy_names.py`` holds them against the SQLAlchemy that is installed.
 """
 
@@ -122,6 +123,11 @@ class TrackedConnection(Connection):
         if self.watch & Watch.AUTOCOMMIT:
             self._open_transaction()
         return super().begin_nested()
+
+    def _run_ddl_visitor(self, *args: Any, **kwargs: Any) -> None:
+        if self.watch & Watch.UNOPENED:
+            self._open()  # what the dialect must know of the server, it learns from the first connection
+        super()._run_ddl_visitor(*args, **kwargs)
 
     def commit(self) -> None:
         """Refused: the block commits when it ends without an error."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+from sqlalchemy.engine import Connection
+
 from dbkit.deadline import Deadline
 from dbkit.engines.arriving import arriving
 from dbkit.engines.connection import TrackedConnection, Watch
 from dbkit.engines.view import Sent, view_of
-from dbkit.exceptions import DBError
+from dbkit.exceptions import DBConnectionError, DBError, Outcome
 
 
 class TimeGuard(Protocol):
@@ -67,7 +69,7 @@ class FenceGuard(Protocol):
         """A statement has succeeded."""
 
     def commit(self, connection: GuardedConnection) -> bool:
-        """Send COMMIT with the token; return False, having sent nothing, if the transaction needs none."""
+        """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
 
     def decides(self, connection: GuardedConnection, error: BaseException) -> bool:
         """COMMIT is in doubt; return whether it is stored.
@@ -98,6 +100,63 @@ class GuardedConnection(TrackedConnection):
         """Take another DBAPI connection from the pool and begin on it, in place of one that was lost."""
         raise NotImplementedError
 
+    def hand_over(self, send: Callable[[], None], statement: str | None = None) -> None:
+        """Send something past SQLAlchemy; its errors become what they would have become there.
+
+        :param statement: for the error; None for COMMIT.
+        """
+        try:
+            send()
+        except BaseException as error:
+            self._handle_dbapi_exception(error, statement, None, None, None)
+
+    def give_up(self) -> None:
+        """Close the DBAPI connection, which nobody trusts any more, and give its place in the pool back."""
+        if not self.invalidated and self._dbapi_connection is not None:
+            Connection.invalidate(self)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _send_commit(self) -> None:
+        while True:
+            try:
+                if self.time is not None:
+                    self.time.committing(self)
+                if self.fence is None or not self.fence.commit(self):
+                    super()._send_commit()
+                return
+            except BaseException as error:
+                if self._is_stored(error):
+                    return
+                self.committing = self.in_doubt = True  # all was repeated, and COMMIT is sent again
+
+    def _is_stored(self, error: BaseException) -> bool:
+        """Return whether a COMMIT that failed is stored; if not, everything has been repeated for another COMMIT.
+
+        :raises CommitUnknown: it could not be decided.
+        :raises DBError: it is known not to be stored.
+        """
+        failed = error
+        if self.in_doubt and (not isinstance(error, DBError) or error.outcome is Outcome.UNKNOWN):
+            if self.fence is None:
+                raise error
+            if self.fence.decides(self, error):
+                self.in_doubt, self.committed = False, True
+                if isinstance(error, DBError):
+                    return True
+                raise error  # an interrupt, which says of the transaction that it is stored
+            self.in_doubt = False
+            if not isinstance(error, DBError):
+                raise error
+            failed = _never_arrived(error)
+        if self.replay is not None and isinstance(failed, DBError) and self.replay.recovers(self, failed):
+            return False
+        if failed is error:
+            raise error
+        raise failed from error
+
+    # -- the beginning ----------------------------------------------------------------------------------------------
+
     def _open(self) -> None:
         time = self.time
         if time is None:
@@ -122,11 +181,6 @@ class GuardedConnection(TrackedConnection):
         if self.time is not None:
             self.time.begun(self)
 
-    def _send_commit(self) -> None:
-        if self.time is not None:
-            self.time.committing(self)
-        super()._send_commit()
-
     def judged(self, error: DBError) -> DBError:
         """Return the error that the block gets in place of this one."""
         return error if self.time is None else self.time.judged(error)
@@ -148,3 +202,14 @@ def guarded(connection: TrackedConnection) -> GuardedConnection:
         if connection.is_taken:
             connection.dialect = view_of(connection.engine)
     return cast(GuardedConnection, connection)
+
+
+def _never_arrived(error: DBError) -> DBConnectionError:
+    return DBConnectionError(
+        error.orig,
+        message=(
+            "the connection was lost while COMMIT was on its way, and it did not arrive: nothing of the transaction is "
+            "stored, and nothing of it can be any more; run it again from its start"
+        ),
+        outcome=Outcome.ROLLED_BACK,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.schema import ExecutableDDLElement
@@ -45,6 +46,35 @@ def refuse_control(text: str) -> None:
             f"{' '.join(found[1].upper().split())} was sent as text inside a block, whose transaction is the block's "
             "own; let the block end to commit, raise an error to roll back, or open a .savepoint or .independent block"
         )
+
+
+# What SQL brings along and no one has written: these store nothing, whatever is given to them.
+_HARMLESS_CALLS = frozenset(
+    """
+    abs all and any array array_agg as avg between by case cast ceil ceiling char_length coalesce concat count
+    current_setting current_timestamp date date_format date_trunc day distinct dense_rank else exists extract filter
+    first_value floor from greatest group_concat hour if ifnull in interval json_agg json_extract json_object jsonb_agg
+    json_group_array lag last_value lead least left length like limit lower ltrim materialized max min minute mod month
+    not now ntile nullif on or over partition rank replace right round row row_number rtrim select similar some sqrt
+    string_agg substr substring sum then to_char to_date trim trunc unnest upper using values when where with year
+    """.split()
+)
+_CALL = re.compile(r"([A-Za-z_][\w$]*)\s*\(")
+_STORES_NOTHING = re.compile(r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
+
+
+@lru_cache(maxsize=2048)
+def may_store(text: str) -> bool:
+    """Return whether a statement, as it is sent, may have stored something: only if it cannot, is the answer False.
+
+    A SELECT that calls a function which nobody knows may.
+    """
+    if _STORES_NOTHING.match(text):
+        return False
+    if _is_writing_text(text):
+        return True
+    bare = _LITERALS.sub("''", text)
+    return any(name.lower() not in _HARMLESS_CALLS for name in _CALL.findall(bare))
 
 
 def is_write(statement: Any) -> bool:

@@ -50,6 +50,10 @@ class InvalidContext(UsageError, TypeError):
     """The context object cannot carry a transaction."""
 
 
+class InvalidToken(UsageError, ValueError):
+    """What was given as the token of a transaction is none."""
+
+
 class InvalidURL(UsageError, ValueError):
     """The database URL cannot be used."""
 

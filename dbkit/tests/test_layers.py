@@ -18,7 +18,7 @@ PACKAGE = "dbkit"
 # don't: what two of them need stands below both.
 FLOORS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("vocabulary", (("exceptions", "spec", "plan", "ambient", "deadline", "clock", "options"),)),
-    ("databases", (("backends",), ("models",), ("filters",))),
+    ("databases", (("backends", "tokens"), ("models",), ("filters",))),
     ("engines", (("engines",), ("retry",), ("routing",))),
     ("transaction", (("transaction",),)),
     ("faces", (("enginefacade", "database"), ("queries",), ("outbox",))),

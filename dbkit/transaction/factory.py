@@ -239,6 +239,18 @@ class Factory:
         self.reached = True
         return connection
 
+    def pause(self, seconds: float, colour: Colour) -> None:
+        """Wait, in code that is written once for both colours."""
+        if colour is Colour.BLOCKING:
+            self._clock.sleep(seconds)
+        else:
+            self._sleep_in_greenlet(seconds)
+
+    @property
+    def clock(self) -> Clock:
+        """What tells the time, sleeps and draws by chance."""
+        return self._clock
+
     def _sleep_in_greenlet(self, seconds: float) -> None:
         await_only(self._clock.asleep(seconds))
 

@@ -8,8 +8,9 @@ from dbkit.deadline import Deadline
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.timekeeper import TimeKeeper
-from dbkit.spec import Colour, Protection, TransactionSpec
+from dbkit.spec import Colour, Mode, Protection, TransactionSpec
 from dbkit.transaction.factory import Factory
+from dbkit.transaction.fence import CommitFence
 from dbkit.transaction.transaction import Transaction
 
 _NONE = Protection()
@@ -40,3 +41,7 @@ class ProtectedTransaction(Transaction):
         """Give the connection the guards that the block asks for."""
         if self.deadline is not None:
             connection.time = TimeKeeper(self.deadline, keeps_reserve=bool(protection.exactly_once))
+        settings = self._factory.settings
+        asked = protection.exactly_once
+        if self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked):
+            connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)

@@ -11,6 +11,7 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
 from dbkit.backends.limits import Limits
 from dbkit.backends.mysql import limits, session
+from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.mysql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.mysql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
@@ -72,6 +73,16 @@ class MySQL:
         from dbkit.backends.mysql.provision import PROVISIONING
 
         return PROVISIONING
+
+    def fencing(self) -> Fencing:
+        """The commit fence; its code is loaded by those who use it."""
+        from dbkit.backends.mysql.fence import MySQLFence
+
+        return MySQLFence()
+
+    def status_fencing(self) -> StatusFencing | None:
+        """The fence that needs no table."""
+        return None
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

@@ -11,6 +11,7 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
 from dbkit.backends.limits import Limits
 from dbkit.backends.postgresql import limits, session
+from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.postgresql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
@@ -71,6 +72,18 @@ class PostgreSQL:
         from dbkit.backends.postgresql.provision import PROVISIONING
 
         return PROVISIONING
+
+    def fencing(self) -> Fencing:
+        """The commit fence; its code is loaded by those who use it."""
+        from dbkit.backends.postgresql.fence import PostgreSQLFence
+
+        return PostgreSQLFence()
+
+    def status_fencing(self) -> StatusFencing | None:
+        """The fence that needs no table."""
+        from dbkit.backends.postgresql.fence import PostgreSQLStatusFence
+
+        return PostgreSQLStatusFence()
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.ask_standing(connection, driver)

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
 from dbkit.backends.limits import Limits
+from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.provisioning import Provisioning
 from dbkit.backends.sqlite import limits, session
 from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
@@ -72,6 +73,16 @@ class SQLite:
         from dbkit.backends.sqlite.provision import PROVISIONING
 
         return PROVISIONING
+
+    def fencing(self) -> Fencing:
+        """The commit fence; its code is loaded by those who use it."""
+        from dbkit.backends.sqlite.fence import SQLiteFence
+
+        return SQLiteFence()
+
+    def status_fencing(self) -> StatusFencing | None:
+        """The fence that needs no table."""
+        return None
 
     def ask_standing(self, connection: Any, driver: str) -> Standing:
         return session.standing(connection, driver)

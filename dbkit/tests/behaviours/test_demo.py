@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import testtools
@@ -172,6 +173,8 @@ class TestTheDemoAsACommand(DemoTestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a shell's background job ignores interrupts, and its children with it
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(process.kill)
         self.assertIn("stored in", process.stdout.readline())

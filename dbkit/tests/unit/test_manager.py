@@ -162,7 +162,8 @@ class TestMistakes(testtools.TestCase):
     def test_what_is_near_to_no_modifier_is_refused_with_the_list(self):
         error = self.assertRaises(AttributeError, getattr, self.db.reader, "zzz")
         self.assertIn(
-            "there are connection, deadline, exactly_once, independent, isolation, replaying, replica, retrying, savepoint",
+            "there are connection, deadline, exactly_once, independent, isolation, replaying, replica, retrying, "
+            "savepoint",
             str(error),
         )
 

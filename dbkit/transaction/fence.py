@@ -1,0 +1,254 @@
+"""The commit fence: by the token that COMMIT carried, a lost reply is decided, for good."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from sqlalchemy.engine import Connection
+
+from dbkit.backends.base import Backend
+from dbkit.backends.fencing import Fencing, StatusFencing, Verdict
+from dbkit.deadline import Deadline, sooner
+from dbkit.engines.create import Lane
+from dbkit.engines.guarded import GuardedConnection
+from dbkit.engines.statements import may_store
+from dbkit.engines.view import Sent
+from dbkit.exceptions import (
+    CommitUnknown,
+    DBAccessDenied,
+    DBConnectionError,
+    DBError,
+    DBNonExistentTable,
+    InvalidSetting,
+    Outcome,
+)
+from dbkit.spec import Colour
+from dbkit.tokens import new_token
+from dbkit.transaction.factory import Factory
+
+LOG = logging.getLogger(__name__)
+
+_WAIT_S = 1.0
+"""How long one attempt waits for a transaction that holds the token, before its session is ended."""
+_SHORTEST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 1.0
+
+
+class Way(Protocol):
+    """One of the two ways to decide: by the table, or by what the server remembers."""
+
+    def before_commit(self, connection: GuardedConnection) -> bool:
+        """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
+
+    @property
+    def token(self) -> str | None:
+        """What the transaction is known by; None: there is nothing to decide."""
+
+    def verdict(self, connection: Connection, token: str, wait_s: float) -> Verdict:
+        """Return what became of a transaction; :attr:`Verdict.OPEN` if it is under way still."""
+
+    def end_original(self, connection: Connection, token: str) -> None:
+        """End the session of a transaction that is open still."""
+
+
+class TableWay:
+    """By a row of the token table, which the transaction writes last of all."""
+
+    def __init__(self, fencing: Fencing) -> None:
+        self._fencing = fencing
+        self.token: str | None = None
+
+    def before_commit(self, connection: GuardedConnection) -> bool:
+        token = new_token()
+        insert = self._fencing.insert(token)
+        dialect = connection.engine.dialect
+        # where someone stands in for the driver's COMMIT, as a test's sandbox does, it must be called
+        message = None if "do_commit" in vars(dialect) else self._fencing.commit_with(dialect, insert)
+        try:
+            if message is not None:
+                self.token = str(token)
+                connection.hand_over(lambda: self._send(connection, message))
+                return True
+            connection.committing = connection.in_doubt = False
+            connection.hand_over(lambda: self._send(connection, insert), insert)
+        except (DBNonExistentTable, DBAccessDenied) as error:
+            # only the insert can fail so, and COMMIT comes after it
+            connection.in_doubt = False
+            error.outcome = Outcome.ROLLED_BACK
+            error.add_note(
+                "dbkit: a block that is exactly_once writes a row to the token table; create it with "
+                "database.create_token_table() or in a migration (dbkit.tokens), and grant INSERT and SELECT on it"
+            )
+            raise
+        connection.committing = connection.in_doubt = True
+        self.token = str(token)
+        return False
+
+    def _send(self, connection: GuardedConnection, text: str) -> None:
+        self._fencing.send(connection.driver_level, connection.engine.dialect.driver, text)
+
+    def verdict(self, connection: Connection, token: str, wait_s: float) -> Verdict:
+        return self._fencing.fence(connection, uuid.UUID(token), wait_s)
+
+    def end_original(self, connection: Connection, token: str) -> None:
+        self._fencing.end_original(connection, uuid.UUID(token))
+
+
+class StatusWay:
+    """By the number that the server has given the transaction."""
+
+    def __init__(self, fencing: StatusFencing) -> None:
+        self._fencing = fencing
+        self.token: str | None = None
+
+    def before_commit(self, connection: GuardedConnection) -> bool:
+        def ask() -> None:
+            self.token = self._fencing.identify(connection.driver_level, connection.engine.dialect.driver)
+
+        connection.committing = connection.in_doubt = False
+        connection.hand_over(ask, "the number of the transaction")
+        connection.committing = connection.in_doubt = True
+        return False
+
+    def verdict(self, connection: Connection, token: str, wait_s: float) -> Verdict:
+        return self._fencing.verdict(connection, token)
+
+    def end_original(self, connection: Connection, token: str) -> None:
+        self._fencing.end_original(connection, token)
+
+
+def way_of(backend: Backend, by_status: bool) -> Way:
+    """Return the way to decide that the settings ask for.
+
+    :raises InvalidSetting: the product has no such way.
+    """
+    made: Any = getattr(backend, "status_fencing" if by_status else "fencing", None)
+    fencing = None if made is None else made()
+    if fencing is None:
+        asked = "commit_fence = status" if by_status else "a commit fence"
+        raise InvalidSetting(
+            f"{backend.name} has no way to decide a lost COMMIT that {asked} could use; "
+            + ("use commit_fence = table" if by_status else "leave exactly_once out")
+        )
+    return StatusWay(fencing) if by_status else TableWay(fencing)
+
+
+class CommitFence:
+    """The fence of one transaction.
+
+    :param deadline: of the block, if it has one.
+    """
+
+    def __init__(self, factory: Factory, lane: Lane, colour: Colour, deadline: Deadline | None) -> None:
+        settings = factory.settings
+        self._factory = factory
+        self._lane = lane
+        self._colour = colour
+        self._deadline = deadline
+        self._bound_s = settings.commit_fence_timeout
+        self._way = way_of(lane.backend, settings.commit_fence == "status")
+        self._stores = False
+
+    @property
+    def token(self) -> str | None:
+        """What the transaction is known by, once COMMIT is on its way."""
+        return self._way.token
+
+    def saw(self, sent: Sent) -> None:
+        """Remember whether the transaction has anything to store."""
+        if not self._stores and may_store(sent.statement):
+            self._stores = True
+
+    def commit(self, connection: GuardedConnection) -> bool:
+        """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
+        self._way.token = None
+        return self._stores and self._way.before_commit(connection)
+
+    def decides(self, connection: GuardedConnection, error: BaseException) -> bool:
+        """Return whether the transaction is stored; if not, it never will be.
+
+        :raises CommitUnknown: that could not be found out in time.
+        """
+        token = self._way.token
+        connection.give_up()
+        if token is None:
+            return False  # it has written nothing
+        bound = sooner(Deadline.after(self._bound_s, self._factory.clock), self._deadline)
+        assert bound is not None
+        try:
+            return decide(self._factory, self._lane, self._colour, self._way, token, bound)
+        except CommitUnknown as unknown:
+            if isinstance(error, DBError):
+                raise unknown from error
+            tell(error, Outcome.UNKNOWN, token)
+            raise error from unknown
+
+
+def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, bound: Deadline) -> bool:
+    """Return whether a transaction is stored; if not, it never will be. It is asked until it is known.
+
+    :raises CommitUnknown: it was not known in time, or nobody can tell any more.
+    """
+    pause = _SHORTEST_PAUSE_S
+    asked_before = False
+    while True:
+        wait_s = min(_WAIT_S, max(bound.left_s, 0.05))
+        try:
+            verdict = _ask(lane, partial(way.verdict, token=token, wait_s=wait_s))
+        except DBError as error:
+            if not error.transient and error.outcome is not Outcome.UNKNOWN:
+                raise _unknown(token, f"the database refused to say: {error}") from error
+            LOG.debug("it is not known yet what became of a COMMIT: %s", error)
+            failed: DBError | None = error
+            held = not isinstance(error, DBConnectionError)
+        else:
+            if verdict is Verdict.PURGED:
+                raise _unknown(token, "it is too long ago, or the server is not the one that it was")
+            if verdict is not Verdict.OPEN:
+                return verdict is Verdict.COMMITTED
+            failed, held = None, True
+        if held and asked_before:
+            _end_original(lane, way, token)
+        asked_before = True
+        pause = min(_LONGEST_PAUSE_S, factory.clock.uniform(_SHORTEST_PAUSE_S, 3 * pause))
+        if bound.left_s <= pause:
+            raise _unknown(token, f"the database did not say within {bound.seconds:g} s") from failed
+        factory.pause(pause, colour)
+
+
+def _ask(lane: Lane, question: Callable[[Connection], Verdict]) -> Verdict:
+    with lane.engine.connect() as connection, connection.begin():
+        return question(connection)
+
+
+def _end_original(lane: Lane, way: Way, token: str) -> None:
+    def end(connection: Connection) -> Verdict:
+        way.end_original(connection, token)
+        return Verdict.OPEN
+
+    try:
+        _ask(lane, end)
+    except DBError as error:
+        LOG.debug("the session of a transaction in doubt could not be ended: %s", error)
+
+
+def _unknown(token: str, why: str) -> CommitUnknown:
+    error = CommitUnknown(
+        message=(
+            f"the reply to COMMIT was lost, and what became of the transaction could not be decided: {why}; ask "
+            "database.outcome(error.token) later, from any process"
+        )
+    )
+    error.token = token
+    return error
+
+
+def tell(error: BaseException, outcome: Outcome, token: str | None = None) -> None:
+    """Let a cancellation or an interrupt say what became of the transaction; errors of the database know."""
+    if not isinstance(error, Exception):
+        error.outcome = outcome  # type: ignore[attr-defined]
+        error.token = token  # type: ignore[attr-defined]
