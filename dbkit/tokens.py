@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
@@ -31,7 +32,7 @@ PURGED = "P"
 _BINARY = 16
 
 
-def token_type() -> sa.types.TypeEngine[object]:
+def token_type() -> sa.types.TypeEngine[Any]:
     """Return the type of a token's column: 16 bytes, on PostgreSQL its ``uuid``."""
     return (
         sa.LargeBinary(_BINARY)

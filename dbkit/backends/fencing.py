@@ -1,13 +1,19 @@
-"""What the commit fence asks of a product: how COMMIT carries a token, and how a token decides."""
+"""What the commit fence asks of a product: how COMMIT carries a token, and how a token decides.
+
+A backend that has one offers it as ``fencing()``, and as ``status_fencing()`` where the server itself remembers; see
+:func:`fence_of`.
+"""
 
 from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqlalchemy.engine import Connection, Dialect
+
+from dbkit.backends.base import Backend
+from dbkit.exceptions import InvalidSetting
 
 
 class Verdict(enum.Enum):
@@ -24,6 +30,9 @@ class Verdict(enum.Enum):
 
 class Fencing(Protocol):
     """The commit fence of one product. SQL goes to the driver as text, without parameters; a token is no secret."""
+
+    def literal(self, token: uuid.UUID) -> str:
+        """Return a token as SQL writes it."""
 
     def insert(self, token: uuid.UUID) -> str:
         """Return the statement that writes the token of a transaction, last of all."""
@@ -62,14 +71,26 @@ class StatusFencing(Protocol):
         """End the session in which the transaction is open still."""
 
 
-class Fenced(Protocol):
-    """A backend that has a commit fence; one that has none is served without."""
+def fence_of(backend: Backend) -> Fencing:
+    """Return the fence of a product by the token table.
 
-    def fencing(self) -> Fencing:
-        """Return the fence that needs the token table."""
+    :raises InvalidSetting: it has none.
+    """
+    made = getattr(backend, "fencing", None)
+    if made is None:
+        raise InvalidSetting(f"{backend.name} has no commit fence, so its blocks can't be exactly_once")
+    return cast(Fencing, made())
 
-    def status_fencing(self) -> StatusFencing | None:
-        """Return the fence that needs none; None where the product has no such thing."""
 
+def status_fence_of(backend: Backend) -> StatusFencing:
+    """Return the fence of a product that needs no table.
 
-FencingOf = Callable[[], Fencing]
+    :raises InvalidSetting: it has none.
+    """
+    made = getattr(backend, "status_fencing", None)
+    fence = None if made is None else made()
+    if fence is None:
+        raise InvalidSetting(
+            f"{backend.name} does not remember what became of its transactions; use commit_fence = table"
+        )
+    return cast(StatusFencing, fence)

@@ -52,7 +52,7 @@ def view_of(engine: Engine) -> Dialect:
         viewed = type(
             f"Viewed{cls.__name__}", (_Viewed, cls), {"supports_statement_cache": cls.supports_statement_cache}
         )
-        view = viewed.__new__(viewed)
+        view = object.__new__(viewed)
         view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect)
         setattr(dialect, _VIEW, view)
     return cast(Dialect, view)

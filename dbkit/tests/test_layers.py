@@ -53,6 +53,7 @@ COLOURED = frozenset(
         "dbkit.outbox.colours",
         "dbkit.outbox.outbox",
         "dbkit.transaction.block",
+        "dbkit.transaction.commits",
         "dbkit.transaction.decorate",
         "dbkit.transaction.ending",
         "dbkit.transaction.hooks",

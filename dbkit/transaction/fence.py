@@ -6,12 +6,12 @@ import logging
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
 from dbkit.backends.base import Backend
-from dbkit.backends.fencing import Fencing, StatusFencing, Verdict
+from dbkit.backends.fencing import Fencing, StatusFencing, Verdict, fence_of, status_fence_of
 from dbkit.deadline import Deadline, sooner
 from dbkit.engines.create import Lane
 from dbkit.engines.guarded import GuardedConnection
@@ -23,7 +23,6 @@ from dbkit.exceptions import (
     DBConnectionError,
     DBError,
     DBNonExistentTable,
-    InvalidSetting,
     Outcome,
 )
 from dbkit.spec import Colour
@@ -44,9 +43,8 @@ class Way(Protocol):
     def before_commit(self, connection: GuardedConnection) -> bool:
         """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
 
-    @property
-    def token(self) -> str | None:
-        """What the transaction is known by; None: there is nothing to decide."""
+    token: str | None
+    """What the transaction is known by; None: there is nothing to decide."""
 
     def verdict(self, connection: Connection, token: str, wait_s: float) -> Verdict:
         """Return what became of a transaction; :attr:`Verdict.OPEN` if it is under way still."""
@@ -122,19 +120,11 @@ class StatusWay:
 
 
 def way_of(backend: Backend, by_status: bool) -> Way:
-    """Return the way to decide that the settings ask for.
+    """Return the way to decide.
 
     :raises InvalidSetting: the product has no such way.
     """
-    made: Any = getattr(backend, "status_fencing" if by_status else "fencing", None)
-    fencing = None if made is None else made()
-    if fencing is None:
-        asked = "commit_fence = status" if by_status else "a commit fence"
-        raise InvalidSetting(
-            f"{backend.name} has no way to decide a lost COMMIT that {asked} could use; "
-            + ("use commit_fence = table" if by_status else "leave exactly_once out")
-        )
-    return StatusWay(fencing) if by_status else TableWay(fencing)
+    return StatusWay(status_fence_of(backend)) if by_status else TableWay(fence_of(backend))
 
 
 class CommitFence:
@@ -207,7 +197,7 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
             held = not isinstance(error, DBConnectionError)
         else:
             if verdict is Verdict.PURGED:
-                raise _unknown(token, "it is too long ago, or the server is not the one that it was")
+                raise _unknown(token, _FORGOTTEN)
             if verdict is not Verdict.OPEN:
                 return verdict is Verdict.COMMITTED
             failed, held = None, True
@@ -236,12 +226,14 @@ def _end_original(lane: Lane, way: Way, token: str) -> None:
         LOG.debug("the session of a transaction in doubt could not be ended: %s", error)
 
 
+_FORGOTTEN = "it is too long ago, or the server is not the one that it was, so nobody knows any more; look at the data"
+_LATER = "; ask database.outcome(error.token) later, from any process"
+
+
 def _unknown(token: str, why: str) -> CommitUnknown:
     error = CommitUnknown(
-        message=(
-            f"the reply to COMMIT was lost, and what became of the transaction could not be decided: {why}; ask "
-            "database.outcome(error.token) later, from any process"
-        )
+        message=f"the reply to COMMIT was lost, and what became of the transaction could not be decided: {why}"
+        + ("" if why is _FORGOTTEN else _LATER)
     )
     error.token = token
     return error

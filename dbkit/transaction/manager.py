@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
 from dbkit.transaction.block import Block
+from dbkit.transaction.commits import Commits
 from dbkit.transaction.decorate import Key, decorate
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
@@ -258,14 +259,14 @@ _PROPAGATIONS: dict[Propagation, tuple[str, ...]] = {
 }
 
 
-class Databased:
+class Databased(Commits):
     """What can be asked of a manager's database as a whole."""
 
     __slots__ = ()
     _root: Root
 
     @property
-    def factory(self) -> Factory:
+    def factory(self) -> Factory:  # type: ignore[override]
         """What gives the transactions their engines."""
         return self._root.factory
 

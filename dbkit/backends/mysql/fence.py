@@ -12,15 +12,18 @@ from dbkit.backends.fencing import Verdict
 from dbkit.tokens import COMMITTED, FENCED, PURGED, TABLE
 
 _RUNNING = text(
-    "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND LOCATE(:token, LOWER(info)) > 0"
+    "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND LOCATE(:original, info) > 0"
 )
 
 
 class MySQLFence:
     """The fence by the token table."""
 
+    def literal(self, token: uuid.UUID) -> str:
+        return f"x'{token.hex}'"  # not every driver passes bytes on in a text's parameters
+
     def insert(self, token: uuid.UUID) -> str:
-        return f"INSERT INTO {TABLE} (token, outcome) VALUES ({_literal(token)}, '{COMMITTED}')"
+        return f"INSERT INTO {TABLE} (token, outcome) VALUES ({self.literal(token)}, '{COMMITTED}')"
 
     def commit_with(self, dialect: Dialect, insert: str) -> str | None:
         # A block of statements is one statement to the protocol, so no driver has to be allowed to send several.
@@ -36,11 +39,12 @@ class MySQLFence:
             cursor.close()
 
     def fence(self, connection: Connection, token: uuid.UUID, wait_s: float) -> Verdict:
-        name = _literal(token)
+        name = self.literal(token)
         # not INSERT IGNORE, whose warning some drivers print
         _insert_in_time(
             connection,
-            f"INSERT INTO {TABLE} (token, outcome) VALUES ({name}, '{FENCED}') ON DUPLICATE KEY UPDATE outcome = outcome",
+            f"INSERT INTO {TABLE} (token, outcome) VALUES ({name}, '{FENCED}') "
+            "ON DUPLICATE KEY UPDATE outcome = outcome",
             max(1, round(wait_s)),  # InnoDB counts lock waits in whole seconds
         )
         # only now: at REPEATABLE READ a SELECT before it would fix what is seen after it
@@ -51,17 +55,13 @@ class MySQLFence:
         return Verdict.COMMITTED if outcome in (COMMITTED, COMMITTED.encode()) else Verdict.ROLLED_BACK
 
     def end_original(self, connection: Connection, token: uuid.UUID) -> None:
-        for number in connection.scalars(_RUNNING, {"token": token.hex}).all():
+        for number in connection.scalars(_RUNNING, {"original": self.insert(token)}).all():
             connection.execute(text(f"KILL {int(number)}"))
 
 
 def is_mariadb(dialect: Dialect) -> bool:
     """Return whether the server is MariaDB, which SQLAlchemy knows after the first connection."""
     return bool(cast(Any, dialect).is_mariadb)
-
-
-def _literal(token: uuid.UUID) -> str:
-    return f"x'{token.hex}'"  # not every driver passes bytes on in a text's parameters
 
 
 def _insert_in_time(connection: Connection, insert: str, seconds: int) -> None:

@@ -31,8 +31,11 @@ _END = text(
 class PostgreSQLFence:
     """The fence by the token table."""
 
+    def literal(self, token: uuid.UUID) -> str:
+        return f"'{token}'"
+
     def insert(self, token: uuid.UUID) -> str:
-        return f"INSERT INTO {TABLE} (token, outcome) VALUES ('{token}', '{COMMITTED}')"
+        return f"INSERT INTO {TABLE} (token, outcome) VALUES ({self.literal(token)}, '{COMMITTED}')"
 
     def commit_with(self, dialect: Dialect, insert: str) -> str | None:
         # psycopg2 counts its transactions by the calls of commit(), asyncpg's adapter by an object of its own: both

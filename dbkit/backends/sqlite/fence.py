@@ -19,8 +19,11 @@ _PURGED = text(f"SELECT token > :token FROM {TABLE} WHERE outcome = '{PURGED}' O
 class SQLiteFence:
     """The fence by the token table."""
 
+    def literal(self, token: uuid.UUID) -> str:
+        return f"x'{token.hex}'"
+
     def insert(self, token: uuid.UUID) -> str:
-        return f"INSERT INTO {TABLE} (token, outcome) VALUES (x'{token.hex}', '{COMMITTED}')"
+        return f"INSERT INTO {TABLE} (token, outcome) VALUES ({self.literal(token)}, '{COMMITTED}')"
 
     def commit_with(self, dialect: Dialect, insert: str) -> str | None:
         return None  # it takes one statement at a time, and no network is between
