@@ -19,6 +19,7 @@ from sqlalchemy.sql.expression import TextClause
 from dbkit.backends.base import Backend, SessionFacts, Standing
 from dbkit.engines.refusals import refuse_another, refuse_ended
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
+from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionDoomed, TransactionManaged
 from dbkit.spec import Isolation
 
@@ -26,21 +27,6 @@ FACTS = "dbkit.facts"
 """Where a pooled connection's :class:`SessionFacts` are kept in its ``info``."""
 
 _NO_FACTS = SessionFacts()
-
-
-class Watch:
-    """Why each statement must be looked at before it is sent, as bits; usually there is no reason.
-
-    Plain integers: an enum's operators would cost more than the statement's own bookkeeping.
-    """
-
-    DOOMED = 1
-    READING = 2
-    """A reader block runs inside a writer's transaction."""
-    AUTOCOMMIT = 4
-    """No transaction is open; some statements need one."""
-    UNOPENED = 8
-    """No connection has been taken from the pool yet."""
 
 
 class TrackedConnection(Connection):
@@ -124,10 +110,10 @@ class TrackedConnection(Connection):
             self._open_transaction()
         return super().begin_nested()
 
-    def _run_ddl_visitor(self, *args: Any, **kwargs: Any) -> None:
+    def _run_ddl_visitor(self, visitorcallable: Any, element: Any, **kwargs: Any) -> None:
         if self.watch & Watch.UNOPENED:
             self._open()  # what the dialect must know of the server, it learns from the first connection
-        super()._run_ddl_visitor(*args, **kwargs)
+        super()._run_ddl_visitor(visitorcallable, element, **kwargs)
 
     def commit(self) -> None:
         """Refused: the block commits when it ends without an error."""

@@ -19,7 +19,7 @@ from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import InvalidDecoration
 from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
-from dbkit.transaction.ending import aend, end
+from dbkit.transaction.ending import aend, end, tell
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.provider import hint_at_provider
 from dbkit.transaction.scope import Scope, find, joins_plainly
@@ -112,6 +112,8 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
                 hint_at_provider(error, key)
             if scope.transaction is not None:
                 end(scope.transaction, error)
+            else:
+                tell(error, None)
             raise
         scope.is_open = False
         try:
@@ -121,7 +123,11 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
         transaction = scope.transaction
         if transaction is not None:
             if transaction.hooks is None:
-                transaction.commit()
+                try:
+                    transaction.commit()
+                except BaseException as error:
+                    tell(error, transaction)
+                    raise
             else:
                 end(transaction, None)
         return result
@@ -160,6 +166,8 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
                 hint_at_provider(error, key)
             if scope.transaction is not None:
                 await aend(scope.transaction, error)
+            else:
+                tell(error, None)
             raise
         scope.is_open = False
         leave(token)

@@ -174,8 +174,7 @@ class CommitFence:
         except CommitUnknown as unknown:
             if isinstance(error, DBError):
                 raise unknown from error
-            tell(error, Outcome.UNKNOWN, token)
-            raise error from unknown
+            raise error from unknown  # an interrupt; how the block ends will say what is known
 
 
 def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, bound: Deadline) -> bool:
@@ -237,10 +236,3 @@ def _unknown(token: str, why: str) -> CommitUnknown:
     )
     error.token = token
     return error
-
-
-def tell(error: BaseException, outcome: Outcome, token: str | None = None) -> None:
-    """Let a cancellation or an interrupt say what became of the transaction; errors of the database know."""
-    if not isinstance(error, Exception):
-        error.outcome = outcome  # type: ignore[attr-defined]
-        error.token = token  # type: ignore[attr-defined]

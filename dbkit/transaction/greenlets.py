@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,6 +36,10 @@ def asyncio_faces() -> Any:
 __all__ = ["asyncio_faces", "in_greenlet", "in_task", "to_the_end"]
 
 
+def _nothing() -> None:
+    pass
+
+
 async def in_task(work: Callable[[], T]) -> T:
     """Run blocking-style code that reaches an asyncio database, in the current task."""
     if _greenlet is None:
@@ -42,23 +47,35 @@ async def in_task(work: Callable[[], T]) -> T:
     return await greenlet_spawn(work)
 
 
-async def to_the_end(work: Callable[[], T]) -> T:
+async def to_the_end(work: Callable[[], T], patience_s: float = math.inf, cut: Callable[[], object] = _nothing) -> T:
     """Run it in a task that is never cancelled; a cancellation that comes meanwhile is raised when it has ended.
 
     The end of a transaction must not be cut in two: what the server was told, the caller must be told.
+
+    :param patience_s: seconds for which a cancellation is held back.
+    :param cut: called when they have passed, in the event loop; it lets the work fail soon.
     """
     task = asyncio.ensure_future(greenlet_spawn(work))
     held: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as cancelled:
-            if task.cancelled():
-                raise
-            held = cancelled
-        except BaseException:
-            break
-    result = task.result()
-    if held is not None:
+    end_of_patience: asyncio.TimerHandle | None = None
+    try:
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as cancelled:
+                if task.cancelled():
+                    raise
+                if held is None and patience_s < math.inf:
+                    end_of_patience = asyncio.get_running_loop().call_later(patience_s, cut)
+                held = cancelled
+            except BaseException:
+                break
+    finally:
+        if end_of_patience is not None:
+            end_of_patience.cancel()
+    if held is None:
+        return task.result()
+    failed = task.exception()
+    if failed is None:
         raise held
-    return result
+    raise held from failed

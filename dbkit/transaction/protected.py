@@ -22,7 +22,7 @@ class ProtectedTransaction(Transaction):
     :ivar deadline: when it must have ended.
     """
 
-    __slots__ = ("deadline",)
+    __slots__ = ("_fence", "deadline")
 
     connection_class = GuardedConnection
 
@@ -31,6 +31,12 @@ class ProtectedTransaction(Transaction):
     ) -> None:
         super().__init__(factory, spec, owner, colour)
         self.deadline = deadline
+        self._fence: CommitFence | None = None
+
+    @property
+    def token(self) -> str | None:
+        """By what any process can ask for its outcome later; None where nothing of the kind was written."""
+        return None if self._fence is None else self._fence.token
 
     def _make_connection(self) -> TrackedConnection:
         connection = cast(GuardedConnection, super()._make_connection())
@@ -44,4 +50,4 @@ class ProtectedTransaction(Transaction):
         settings = self._factory.settings
         asked = protection.exactly_once
         if self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked):
-            connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
+            self._fence = connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)

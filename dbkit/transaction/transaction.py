@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
 from dbkit.backends.base import SessionFacts
-from dbkit.engines.connection import FACTS, TrackedConnection, Watch
+from dbkit.engines.connection import FACTS, TrackedConnection
 from dbkit.engines.gate import Gate
 from dbkit.engines.refusals import refuse_ended
 from dbkit.engines.translate import without_connection
+from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
 from dbkit.spec import Colour, Mode, TransactionSpec
 from dbkit.transaction.factory import Factory
@@ -213,6 +214,19 @@ class Transaction:
     def token(self) -> str | None:
         """By what any process can ask for its outcome later; None where nothing of the kind was written."""
         return None
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds for which the end of the transaction holds a cancellation back, until the outcome is known."""
+        return self._factory.settings.commit_fence_timeout
+
+    def cut_off(self) -> None:
+        """Let what the transaction waits for at its server fail at once: nobody waits for the answer any longer."""
+        connection = self.connection
+        if connection is not None and connection.is_taken and not connection.invalidated:
+            cord = self._lane.backend.cord(connection.driver_level, connection.engine.dialect.driver)
+            if cord is not None:
+                cord.cut()
 
     @property
     def ends_silently(self) -> bool:

@@ -14,11 +14,12 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from dbkit.backends.base import Backend, Role, SessionFacts, SessionSettings
 from dbkit.clock import Clock
-from dbkit.engines.connection import TrackedConnection, Watch
+from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.create import DEFAULT_POOL_TIMEOUT_S, Engines, create_engines
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.statements import is_write, refuse_control
+from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionManaged
 from dbkit.spec import Colour, Isolation
 from dbkit.testing.isolation.connection import HeldConnection

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from dbkit.exceptions import HandleNotRequested
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, BOTH_FACES, EVERY_FACE, ONE, ONE_PER_PRODUCT
+from dbkit.tests.behaviours.combinations import (
+    ASYNCIO,
+    BLOCKING,
+    BOTH_FACES,
+    EVERY_DRIVER,
+    EVERY_FACE,
+    ONE,
+    ONE_PER_PRODUCT,
+)
 from dbkit.tests.behaviours.tables import Item
 
 
@@ -180,3 +188,17 @@ class TestColoursOfHandles(Behaviour):
                 pass
             self.assertIn("run_sync", str(caught.error))
         self.assertEqual([1], self.stored())
+
+
+@behaviours(EVERY_DRIVER)
+class TestTheFirstThing(Behaviour):
+    async def test_may_be_a_table_that_is_created(self):
+        # SQLAlchemy asks its dialect for the server's default schema, which only a connection tells
+        table = Table("first_things", MetaData(), Column("id", Integer, primary_key=True))
+
+        def make(connection):
+            table.create(connection, checkfirst=True)
+            table.drop(connection)
+
+        async with self.face_of(self.database()).writer.connection() as connection:
+            await connection.run_sync(make)

@@ -23,6 +23,7 @@ from sqlalchemy.sql.expression import TextClause
 from dbkit.engines import connection as connection_module
 from dbkit.engines import pool as pool_module
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
 from dbkit.transaction import session as session_module
 from dbkit.transaction.session import BlockSession
@@ -31,9 +32,10 @@ from dbkit.transaction.session import BlockSession
 OVERRIDDEN = {
     (TrackedConnection, Connection): (
         "_begin_impl", "_commit_impl", "_release_savepoint_impl", "_revalidate_connection", "_rollback_impl",
-        "_rollback_to_savepoint_impl", "begin_nested", "close", "commit", "exec_driver_sql", "execute",
-        "execution_options", "invalidate", "rollback", "scalar",
+        "_rollback_to_savepoint_impl", "_run_ddl_visitor", "begin_nested", "close", "commit", "exec_driver_sql",
+        "execute", "execution_options", "invalidate", "rollback", "scalar",
     ),
+    (GuardedConnection, Connection): ("_begin_impl",),
     (BlockSession, Session): ("begin", "close", "commit", "reset", "rollback"),
     (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
 }  # fmt: skip
