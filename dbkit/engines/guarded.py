@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 
 from dbkit.deadline import Deadline
 from dbkit.engines.arriving import arriving
-from dbkit.engines.connection import TrackedConnection, Watch
+from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.view import Sent, view_of
+from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBConnectionError, DBError, Outcome
 
 

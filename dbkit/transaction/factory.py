@@ -246,11 +246,6 @@ class Factory:
         else:
             self._sleep_in_greenlet(seconds)
 
-    @property
-    def clock(self) -> Clock:
-        """What tells the time, sleeps and draws by chance."""
-        return self._clock
-
     def _sleep_in_greenlet(self, seconds: float) -> None:
         await_only(self._clock.asleep(seconds))
 

@@ -45,9 +45,10 @@ class ProtectedTransaction(Transaction):
 
     def _guard(self, connection: GuardedConnection, protection: Protection) -> None:
         """Give the connection the guards that the block asks for."""
-        if self.deadline is not None:
-            connection.time = TimeKeeper(self.deadline, keeps_reserve=bool(protection.exactly_once))
         settings = self._factory.settings
         asked = protection.exactly_once
-        if self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked):
+        fenced = self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked)
+        if fenced:
             self._fence = connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
+        if self.deadline is not None:
+            connection.time = TimeKeeper(self.deadline, keeps_reserve=fenced)

@@ -9,9 +9,9 @@ from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
+from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.limits import Limits
 from dbkit.backends.postgresql import limits, session
-from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.postgresql.errors import RULES
 from dbkit.backends.provisioning import Provisioning

@@ -9,8 +9,8 @@ from sqlalchemy.engine import URL
 
 from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
-from dbkit.backends.limits import Limits
 from dbkit.backends.fencing import Fencing, StatusFencing
+from dbkit.backends.limits import Limits
 from dbkit.backends.provisioning import Provisioning
 from dbkit.backends.sqlite import limits, session
 from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
