@@ -1,0 +1,112 @@
+"""Effects are bound to the outcome: hooks and messages under COMMITs that are cut, before and after they arrive."""
+
+from __future__ import annotations
+
+from dbkit.exceptions import CommitUnknown
+from dbkit.testing import faults
+from dbkit.tests.behaviours.base import behaviours
+from dbkit.tests.behaviours.outboxes import OutboxBehaviour
+from dbkit.tests.behaviours.tables import Item
+from dbkit.tests.faults.base import DRIVERS, Faulty
+
+ROUNDS = 40
+ALL = list(range(ROUNDS))
+
+# Where COMMIT is cut, and whether the row of a block whose COMMIT was cut is stored.
+CUTS = ((faults.before("COMMIT"), False), (faults.after("COMMIT"), True))
+
+
+class Effects(OutboxBehaviour, Faulty):
+    """Blocks behind the proxy that write a row each, with hooks and a message."""
+
+    def setUp(self):
+        super().setUp()
+        self.rows = self.through()
+        self.face = self.face_of(self.rows)
+        self.outbox = self.outbox_of(self.rows)
+        self.committed, self.rolled_back, self.unknown, self.published = [], [], [], []
+
+    async def write(self, number):
+        """Write a row and a message, and let hooks tell how it ended."""
+        async with self.writer() as session:
+            session.add(Item(id=number))
+            await self.call("send", "rows", number)
+            await session.flush()
+            self.published.append(number)  # the naive sender: inside the block
+            self.face.after_commit(lambda: self.committed.append(number))
+            self.face.after_rollback(lambda: self.rolled_back.append(number))
+            self.face.after_unknown(lambda token: self.unknown.append(number))
+
+    async def strike(self, cut):
+        """Write all rows, one by one, while COMMITs are cut by chance; return the numbers of those that were."""
+        failed = []
+        with self.proxy.cut(cut, times=None, probability=0.3, seed=5):
+            for number in ALL:
+                try:
+                    await self.write(number)
+                except CommitUnknown:
+                    failed.append(number)
+        self.assertTrue(0 < len(failed) < ROUNDS)
+        return failed
+
+    def sent(self):
+        """Return what the messages in the table are about."""
+        return [int(each) for each in self.place.ask("SELECT payload FROM dbkit_outbox ORDER BY id")]
+
+
+@behaviours(DRIVERS)
+class TestHooksAndMessages(Effects):
+    async def test_hooks_tell_of_each_block_once_and_the_truth(self):
+        for cut, is_stored in CUTS:
+            failed = await self.strike(cut)
+            whole = [number for number in ALL if number not in failed]
+            self.assertEqual((whole, [], failed), (self.committed, self.rolled_back, self.unknown))
+            self.assertEqual(ALL if is_stored else whole, self.stored())
+            self.reset()
+
+    async def test_there_is_a_message_for_each_row_and_for_no_other(self):
+        for cut, _ in CUTS:
+            await self.strike(cut)
+            self.assertEqual(self.stored(), self.sent())
+            self.reset()
+
+    async def test_who_publishes_inside_the_block_publishes_what_is_not_stored(self):
+        # the control
+        await self.strike(faults.before("COMMIT"))
+        self.assertEqual(ALL, self.published)
+        self.assertLess(len(self.stored()), len(self.published))
+
+    async def test_who_publishes_in_a_hook_alone_misses_what_is_stored(self):
+        # the control: where nothing decides what became of the COMMIT, the hook cannot run
+        await self.strike(faults.after("COMMIT"))
+        self.assertEqual(ALL, self.stored())
+        self.assertLess(len(self.committed), ROUNDS)
+
+    def reset(self):
+        self.place.empty()
+        self.place.do("DELETE FROM dbkit_outbox")
+        for each in (self.committed, self.rolled_back, self.unknown):
+            each.clear()
+
+
+@behaviours(DRIVERS)
+class TestDeliveries(Effects):
+    async def deliver(self, rounds, handed):
+        """Deliver for some rounds, and note the ids in the order in which they are handed over."""
+        for _ in range(rounds):
+            try:
+                await self.call("deliver", lambda message: handed.append(message.id), limit=3)
+            except CommitUnknown:
+                pass
+
+    async def test_a_message_comes_again_under_the_same_id_until_its_end_is_stored(self):
+        async with self.face_of(self.db).writer():
+            ids = await self.call("send_all", "rows", ALL, outbox=self.outbox_of(self.db))
+        handed = []
+        for cut, _ in CUTS:
+            with self.proxy.cut(cut, times=3):
+                await self.deliver(5, handed)
+        await self.deliver(ROUNDS // 3, handed)
+        self.assertEqual([], self.waiting())
+        self.assertEqual(ids, list(dict.fromkeys(handed)))  # a consumer that remembers ids sees each once, in order
+        self.assertGreater(len(handed), len(ids))  # and one that does not, doubles
