@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dbkit.database import Database
+    from dbkit.retry import wrap_db_retry
 
-__all__ = ["Database"]
+__all__ = ["Database", "wrap_db_retry"]
 
 
 def __getattr__(name: str) -> Any:
     # pytest loads dbkit's plugin, and so this file, in every project beside which dbkit is installed: SQLAlchemy, which
     # the faces bring, is imported by those who use it
-    if name in __all__:
+    if name == "Database":
         from dbkit import database
 
-        return getattr(database, name)
+        return database.Database
+    if name == "wrap_db_retry":
+        from dbkit import retry
+
+        return retry.wrap_db_retry
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,6 +32,7 @@ from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.hooks import Hook, UnknownHook
 from dbkit.transaction.manager import Databased, Modifiers, Root
+from dbkit.transaction.retrying import refuse_blocks_that_are_run_again
 from dbkit.transaction.scope import Scope, nearest
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ class DatabaseManager(Modifiers):
         """Make a function a block; without one, return a block for ``with`` or ``async with``.
 
         :raises InvalidDecoration: a generator function.
+        :raises UsageError: a block of ``.retrying()``, which cannot be run again.
         """
         if function is None:
+            refuse_blocks_that_are_run_again(self.spec)
             return Block(self._root.factory, self._root.factory, self.spec)
         return decorate(function, self.spec, self._root, lambda function: None)
 

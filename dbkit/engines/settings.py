@@ -81,6 +81,7 @@ class EngineSettings:
     db_conflict_retry_interval: float
     db_retry_budget: float
     db_conflict_retry_budget: float
+    on_retry: tuple[Callable[[Any], Any], ...]
 
     exactly_once: bool
     commit_fence: str

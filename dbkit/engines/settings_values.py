@@ -211,6 +211,13 @@ def _functions(value: Any) -> tuple[Any, ...]:
     return (value,) if callable(value) else tuple(map(_function, value))
 
 
+def _observers(value: Any) -> tuple[Any, ...]:
+    functions = _functions(value)
+    if any(map(inspect.iscoroutinefunction, functions)):
+        raise TypeError
+    return functions
+
+
 def _mapping(value: Any) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
         raise TypeError
@@ -255,6 +262,7 @@ def _of_option(option: Option) -> Setting:
 _KEYWORDS_ONLY = (
     Setting("credentials", "a blocking function that returns a password, or a user and a password", _credentials),
     Setting("on_engine_create", "functions that take an engine", _functions, default=()),
+    Setting("on_retry", "blocking functions that take a RetryEvent", _observers, default=()),
     Setting("connect_args", "a mapping of the driver's arguments", _mapping, default=MappingProxyType({})),
     Setting("execution_options", "a mapping of execution options", _mapping, default=MappingProxyType({})),
     Setting("schema_translate_map", "a mapping of schema names", _mapping, default=MappingProxyType({})),

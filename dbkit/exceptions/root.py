@@ -77,6 +77,9 @@ class DBError(Exception):
     retry_budget_exhausted: bool = False
     """It was worth another run, and too many had been made again lately."""
 
+    retries_exhausted: bool = False
+    """It was worth another run, and as many as are allowed had been made. No retry around that one makes more."""
+
     def __init__(
         self,
         inner_exception: BaseException | None = None,

@@ -46,6 +46,20 @@ class ArgumentNotRepeatable(UsageError, TypeError):
     """An argument of a function that may be run again would be used up or changed by its first run."""
 
 
+class RetryRequest(Exception):
+    """Raised by a function that may be run again, to be run again: it found the database in a state that will pass.
+
+    No error of the database, and so no :class:`DBError`. When there is no further run, the caller gets the exception
+    that it carries.
+
+    :param inner_exc: what is raised when there is no further run.
+    """
+
+    def __init__(self, inner_exc: BaseException) -> None:
+        super().__init__(inner_exc)
+        self.inner_exc = inner_exc
+
+
 class InvalidContext(UsageError, TypeError):
     """The context object cannot carry a transaction."""
 

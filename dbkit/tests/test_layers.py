@@ -45,6 +45,9 @@ COLOURED = frozenset(
         "dbkit.clock",
         "dbkit.plan",
         "dbkit.transaction.greenlets",
+        # A decorator for both colours.
+        "dbkit.retry.decorator",
+        "dbkit.transaction.retrying",
         # Lines in which tasks wait for their turn, and connects that must end in time.
         "dbkit.engines.arriving",
         "dbkit.engines.line",

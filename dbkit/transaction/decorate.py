@@ -13,24 +13,23 @@ import functools
 import inspect
 from _thread import get_ident
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import InvalidDecoration
 from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.ending import aend, end, tell
-from dbkit.transaction.factory import Factory
 from dbkit.transaction.provider import hint_at_provider
+from dbkit.transaction.retrying import (
+    Holder,
+    Key,
+    is_retried,
+    refuse_blocks_that_are_run_again,
+    retried,
+    retried_coroutine,
+)
 from dbkit.transaction.scope import Scope, find, joins_plainly
-
-Key = Callable[[tuple[Any, ...], dict[str, Any]], Any]
-
-
-class Holder(Protocol):
-    """What has the factory; a test may put another one in."""
-
-    factory: Factory
 
 
 def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Callable[[Any], Key | None]) -> Any:
@@ -62,13 +61,17 @@ def decorate(function: Any, spec: TransactionSpec, holder: Holder, key_of: Calla
         )
     key = key_of(function)
     inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        refuse_blocks_that_are_run_again(spec, _name(function))
     if inner is not function and inspect.isgeneratorfunction(inner):
         return _context_manager(function, spec, holder, key)
     if inner is not function and inspect.isasyncgenfunction(inner):
         return _async_context_manager(function, spec, holder, key)
     if inspect.iscoroutinefunction(called):
-        return _coroutine_function(function, spec, holder, key)
-    return _function(function, spec, holder, key)
+        block = _coroutine_function(function, spec, holder, key)
+        return retried_coroutine(function, block, spec, holder, key) if is_retried(spec) else block
+    block = _function(function, spec, holder, key)
+    return retried(function, block, spec, holder, key) if is_retried(spec) else block
 
 
 def _called(function: Any) -> Any:

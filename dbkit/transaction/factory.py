@@ -22,6 +22,8 @@ from dbkit.engines.settings_values import setting_named
 from dbkit.engines.translate import without_connection
 from dbkit.exceptions import AlreadyStartedError
 from dbkit.plan import drive
+from dbkit.retry.budget import RetryBudget
+from dbkit.retry.statistics import RetryCounters
 from dbkit.spec import Colour
 from dbkit.transaction.hooks import Hook
 
@@ -55,7 +57,10 @@ class Factory:
         self._conf = conf
         self._overrides: dict[str, Any] = dict(overrides or {})
         self._defaults: dict[str, Any] = {}
-        self._clock = self.clock = clock
+        self.clock = clock
+        """Time and chance for all that belongs to this database."""
+        self.retry_budget = RetryBudget(clock)
+        self.retry_counters = RetryCounters()
         self._lock = threading.RLock()
         self._settings: EngineSettings | None = None
         self._backend: Backend | None = None
@@ -119,7 +124,7 @@ class Factory:
             url,
             conf=cast(cfg.ConfigOpts | None, conf),
             overrides={**own, **overrides},
-            clock=self._clock,
+            clock=self.clock,
             make_engines=make_engines,
         )
         made.configure_defaults(**defaults)
@@ -204,7 +209,7 @@ class Factory:
     def _create(self, colour: Colour) -> Engines:
         url = self.settings.url_for(colour)
         assert url is not None
-        made = self._make_engines(self.settings, self.backend, url, colour, self._clock)
+        made = self._make_engines(self.settings, self.backend, url, colour, self.clock)
         for follower in self._followers:
             follower(made)
         return made
@@ -230,7 +235,7 @@ class Factory:
                     raise
                 raise typed from error
 
-        sleep: Callable[[float], Any] = self._clock.sleep if colour is Colour.BLOCKING else self._sleep_in_greenlet
+        sleep: Callable[[float], Any] = self.clock.sleep if colour is Colour.BLOCKING else self.sleep_in_greenlet
         connection = drive(
             probing(
                 connect, sleep, settings.max_retries, float(settings.retry_interval), settings.masked_url, LIMIT.get()
@@ -242,12 +247,13 @@ class Factory:
     def pause(self, seconds: float, colour: Colour) -> None:
         """Wait, in code that is written once for both colours."""
         if colour is Colour.BLOCKING:
-            self._clock.sleep(seconds)
+            self.clock.sleep(seconds)
         else:
-            self._sleep_in_greenlet(seconds)
+            self.sleep_in_greenlet(seconds)
 
-    def _sleep_in_greenlet(self, seconds: float) -> None:
-        await_only(self._clock.asleep(seconds))
+    def sleep_in_greenlet(self, seconds: float) -> None:
+        """Suspend the current task in blocking-style code; call it inside SQLAlchemy's greenlet."""
+        await_only(self.clock.asleep(seconds))
 
     # -- for those who look on ----------------------------------------------------------------------------------------
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 from sqlalchemy.engine import Engine
 
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
+from dbkit.retry.statistics import RetryStatistics
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.commits import Commits
-from dbkit.transaction.decorate import Key, decorate
+from dbkit.transaction.decorate import decorate
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.provider import argument_finder, key_of
+from dbkit.transaction.retrying import Key, refuse_blocks_that_are_run_again
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -287,6 +289,15 @@ class Databased(Commits):
         return self._root.follow(follower)
 
     @property
+    def retry_statistics(self) -> RetryStatistics:
+        """How often functions of this database were run again, and how that ended.
+
+        .. versionadded:: 0.1
+        """
+        factory = self.factory
+        return factory.retry_counters.read(factory.retry_budget.calls)
+
+    @property
     def is_started(self) -> bool:
         """Whether the settings are resolved, and so fixed."""
         return self.factory.is_started
@@ -346,7 +357,9 @@ class ContextManager(Modifiers, Databased):
         """Return a block for ``with`` or ``async with``, which bind a session or connection.
 
         :raises InvalidContext: the object takes no attributes.
+        :raises UsageError: it is ``.retrying()``, and a block cannot be run again.
         """
+        refuse_blocks_that_are_run_again(self.spec)
         return Block(key_of(context), self._root.factory, self.spec)
 
     def get_engine(self) -> Engine:
