@@ -59,6 +59,9 @@ class Opener:
     def isolation(self, level: Any) -> Opener:
         return self._modified(self.manager.isolation(level))
 
+    def retrying(self, *args: Any, **kwargs: Any) -> Opener:
+        return self._modified(self.manager.retrying(*args, **kwargs))
+
     def __call__(self, body: Callable[..., Any] | None = None) -> Any:
         if body is None:
             return self._colour.block(self.block())

@@ -19,6 +19,7 @@ MODULES = (
     "dbkit.enginefacade",
     "dbkit.exceptions",
     "dbkit.outbox",
+    "dbkit.retry",
     "dbkit.spec",
     "dbkit.backends.base",
     "dbkit.backends.rules",

@@ -22,6 +22,7 @@ from dbkit.exceptions import (
     DriverError,
     ModeConflict,
     Outcome,
+    RetryRequest,
     TransactionDoomed,
     UsageError,
 )
@@ -186,7 +187,7 @@ class ConstructorsTest(testtools.TestCase):
 class PagesTest(testtools.TestCase):
     def test_every_class_has_a_page(self):
         index = (_PAGES / "index.rst").read_text(encoding="utf-8")
-        for cls in [*errors(), DriverError]:
+        for cls in [*errors(), DriverError, RetryRequest]:
             page = _PAGES / f"{cls.__name__}.rst"
             self.assertTrue(page.exists(), page)
             self.assertIn(f"   {cls.__name__}\n", index)
@@ -194,7 +195,7 @@ class PagesTest(testtools.TestCase):
                 self.assertIn(f"\n{heading}\n=", page.read_text(encoding="utf-8"), page)
 
     def test_every_page_has_a_class(self):
-        names = {cls.__name__ for cls in [*errors(), DriverError]}
+        names = {cls.__name__ for cls in [*errors(), DriverError, RetryRequest]}
         self.assertEqual(names, {page.stem for page in _PAGES.glob("*.rst")} - {"index"})
 
     def test_every_class_says_what_happened_and_what_to_do(self):
