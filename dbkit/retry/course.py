@@ -54,6 +54,9 @@ class Attempt(Protocol):
         :param outside: what was being handled when the call began.
         """
 
+    def cut_short(self, error: BaseException) -> None:
+        """Take note that the wait for the next run was ended by this."""
+
     @property
     def deadline(self) -> Deadline | None:
         """When the call must have ended."""
@@ -173,7 +176,10 @@ def retrying(
         else:
             course.succeeded()
             return result
-        del attempt
         if final is not None:
             raise final
-        yield partial(sleep, delay_s)
+        try:
+            yield partial(sleep, delay_s)
+        except BaseException as cut:
+            attempt.cut_short(cut)
+            raise

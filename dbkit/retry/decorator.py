@@ -146,6 +146,8 @@ class _Run:
         args, kwargs = self._arguments
         return (yield partial(self._function, *args, **kwargs))
 
+    def cut_short(self, error: BaseException) -> None: ...
+
 
 def _wrapped(function: Any, terms: Terms, judge: Judge) -> Any:
     if not callable(function) or isinstance(function, type):

@@ -26,7 +26,7 @@ from dbkit.retry.policy import Policy
 from dbkit.retry.statistics import RetryEvent, RetryHook
 from dbkit.retry.verdict import Kind, judge
 from dbkit.spec import Colour, Mode, Propagation, Protection, Retrying, TransactionSpec
-from dbkit.transaction.ending import aend, end
+from dbkit.transaction.ending import aend, end, tell
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.provider import hint_at_provider
 from dbkit.transaction.scope import Scope, entering, find
@@ -146,12 +146,18 @@ class Run:
                 hint_at_provider(error, scope.key)
             if scope.transaction is not None:
                 yield partial(self._end, scope.transaction, error)
+            else:
+                tell(error, None)
             raise
         scope.is_open = False
         leave(token)
         if scope.transaction is not None:
             yield partial(self._end, scope.transaction, None)
         return result
+
+    def cut_short(self, error: BaseException) -> None:
+        """Let a cancellation that ends the wait for the next run say what became of this one."""
+        tell(error, self._scope.transaction)
 
     def judge(self, error: Exception, outside: BaseException | None) -> Kind | None:
         """Return of what kind the run's error is, if its transaction is known to be rolled back or was never made."""

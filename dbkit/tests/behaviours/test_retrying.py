@@ -532,5 +532,3 @@ class TestWaits(Retrying):
         self.assertLess(self.clock.slept[0], 1)
         self.assertEqual(sorted(self.clock.slept), self.clock.slept)
         self.assertEqual(4, self.clock.slept[-1])
-
-
