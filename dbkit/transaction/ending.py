@@ -34,7 +34,11 @@ def end(transaction: Transaction, error: BaseException | None) -> None:
     finally:
         outcome = transaction.outcome
         if transaction.hooks is not None and outcome is not None:
-            drive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call))
+            try:
+                drive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call))
+            except BaseException as interrupt:
+                tell(interrupt, transaction)
+                raise
 
 
 async def aend(transaction: Transaction, error: BaseException | None) -> None:
@@ -53,7 +57,11 @@ async def aend(transaction: Transaction, error: BaseException | None) -> None:
     finally:
         outcome = transaction.outcome
         if transaction.hooks is not None and outcome is not None:
-            await adrive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call_or_await))
+            try:
+                await adrive(running(transaction.hooks.of(outcome, transaction.token), _AFTER[outcome], call_or_await))
+            except BaseException as interrupt:
+                tell(interrupt, transaction)
+                raise
 
 
 def tell(error: BaseException, transaction: Transaction | None) -> None:

@@ -16,6 +16,7 @@ from dbkit.deadline import Deadline, sooner
 from dbkit.engines.create import Lane
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.statements import may_store
+from dbkit.engines.translate import without_connection
 from dbkit.engines.view import Sent
 from dbkit.exceptions import (
     CommitUnknown,
@@ -210,8 +211,18 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
 
 
 def _ask(lane: Lane, question: Callable[[Connection], Verdict]) -> Verdict:
-    with lane.engine.connect() as connection, connection.begin():
+    with _connected(lane) as connection, connection.begin():
         return question(connection)
+
+
+def _connected(lane: Lane) -> Connection:
+    try:
+        return lane.engine.connect()
+    except BaseException as error:  # asyncpg lets errors of the network out as they are
+        typed = without_connection(lane.backend, lane.engine, error)
+        if typed is None or typed is error:
+            raise
+        raise typed from error
 
 
 def _end_original(lane: Lane, way: Way, token: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from dbkit.engines.translate import without_connection
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
 from dbkit.spec import Colour, Mode, TransactionSpec
+from dbkit.tokens import new_token
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import asyncio_faces
 from dbkit.transaction.hooks import Hooks
@@ -206,7 +206,7 @@ class Transaction:
     def stamp(self) -> tuple[str, int]:
         """Return the transaction's own id, which no other has, and a number that was not told before."""
         if not self._id:
-            self._id = uuid.uuid4().hex
+            self._id = new_token().hex
         self._stamps += 1
         return self._id, self._stamps
 
@@ -281,7 +281,8 @@ class Transaction:
 
         :raises BaseException: what failed is an interrupt; any other error would look like one of the block.
         """
-        LOG.warning("the transaction is committed; what followed COMMIT failed: %s", error, exc_info=error)
+        if isinstance(error, Exception):
+            LOG.warning("the transaction is committed; what followed COMMIT failed: %s", error, exc_info=error)
         assert self.connection is not None
         self.connection.drop()
         self._ended(State.COMMITTED)

@@ -8,7 +8,7 @@ from unittest import mock
 from sqlalchemy import event, insert, select
 
 from dbkit.engines.connection import TrackedConnection
-from dbkit.exceptions import DBError
+from dbkit.exceptions import DBError, Outcome
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import (
     ASYNCIO,
@@ -93,11 +93,12 @@ class TestInterruptedHooks(Noted):
         def interrupt():
             raise KeyboardInterrupt
 
-        with self.raising(KeyboardInterrupt):
+        with self.raising(KeyboardInterrupt) as caught:
             async with self.writer() as session:
                 session.add(Item(id=1))
                 self.face.after_commit(interrupt)
                 self.note()
+        self.assertIs(Outcome.COMMITTED, caught.error.outcome)
         self.assertEqual((["committed"], [1]), (self.calls, self.stored()))
         async with self.writer() as session:
             session.add(Item(id=2))
@@ -121,8 +122,9 @@ class TestInterruptedHooks(Noted):
                 self.face.after_commit(slow)
                 self.face.after_commit(last)
 
-        with self.raising(asyncio.CancelledError):
+        with self.raising(asyncio.CancelledError) as caught:
             await asyncio.create_task(work())
+        self.assertIs(Outcome.COMMITTED, caught.error.outcome)
         self.assertEqual((["slow begins", "last"], [1]), (self.calls, self.stored()))
 
     @on(ONE_PER_PRODUCT & ASYNCIO & SERVERS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dbkit.exceptions import CommitUnknown
+from dbkit.exceptions import CommitUnknown, DBConnectionError
 from dbkit.testing import faults
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.outboxes import OutboxBehaviour
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.faults.base import DRIVERS, Faulty
+from dbkit.tokens import create_token_table
 
 ROUNDS = 40
 ALL = list(range(ROUNDS))
@@ -49,6 +50,12 @@ class Effects(OutboxBehaviour, Faulty):
         self.assertTrue(0 < len(failed) < ROUNDS)
         return failed
 
+    def reset(self):
+        self.place.empty()
+        self.place.do("DELETE FROM dbkit_outbox")
+        for each in (self.committed, self.rolled_back, self.unknown):
+            each.clear()
+
     def sent(self):
         """Return what the messages in the table are about."""
         return [int(each) for each in self.place.ask("SELECT payload FROM dbkit_outbox ORDER BY id")]
@@ -82,11 +89,52 @@ class TestHooksAndMessages(Effects):
         self.assertEqual(ALL, self.stored())
         self.assertLess(len(self.committed), ROUNDS)
 
-    def reset(self):
-        self.place.empty()
-        self.place.do("DELETE FROM dbkit_outbox")
-        for each in (self.committed, self.rolled_back, self.unknown):
-            each.clear()
+
+@behaviours(DRIVERS)
+class TestWhereCommitsAreDecided(Effects):
+    """With a commit fence no block is left in doubt: hooks, rows and acknowledgements are the same."""
+
+    def through(self, **settings):
+        return super().through(exactly_once=True, **settings)
+
+    def setUp(self):
+        super().setUp()
+        with self.place.observer.connect() as connection:
+            create_token_table(connection)
+
+    async def test_hooks_run_exactly_as_often_as_commits(self):
+        for cut, is_stored in CUTS:
+            lost = []
+            with self.proxy.cut(cut, times=None, probability=0.3, seed=5) as fault:
+                for number in ALL:
+                    try:
+                        await self.write(number)
+                    except DBConnectionError:
+                        lost.append(number)
+                self.assertTrue(fault.fired)
+            whole = [number for number in ALL if number not in lost]
+            self.assertEqual(is_stored, not lost)
+            self.assertEqual((whole, lost, []), (self.committed, self.rolled_back, self.unknown))
+            self.assertEqual((whole, whole), (self.stored(), self.sent()))
+            self.reset()
+
+    async def test_a_block_that_stays_in_doubt_gives_its_hook_the_token(self):
+        self.rows = self.through(commit_fence_timeout=0.2)
+        self.face = self.face_of(self.rows)
+        self.outbox = self.outbox_of(self.rows)
+        await self.write(0)
+        tokens = []
+        with self.raising(CommitUnknown) as caught:
+            async with self.writer() as session:
+                session.add(Item(id=1))
+                await session.flush()
+                self.face.after_unknown(tokens.append)
+                fault = self.proxy.cut(faults.after("COMMIT"))
+                self.proxy.refuse()
+        self.proxy.accept()
+        self.assertEqual(1, fault.remove())
+        self.assertEqual([caught.error.token], tokens)
+        self.assertIsNotNone(tokens[0])
 
 
 @behaviours(DRIVERS)
