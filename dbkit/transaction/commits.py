@@ -15,7 +15,7 @@ from dbkit.deadline import Deadline
 from dbkit.exceptions import InvalidSetting, Outcome
 from dbkit.spec import Colour
 from dbkit.transaction.factory import Factory
-from dbkit.transaction.fence import decide, way_of
+from dbkit.transaction.fence import connect, decide, way_of
 from dbkit.transaction.greenlets import in_task
 
 T = TypeVar("T")
@@ -138,5 +138,5 @@ def _remove_some(last: str, connection: sa.Connection) -> int:
 
 
 def _run(factory: Factory, colour: Colour, work: Callable[[sa.Connection], T]) -> T:
-    with factory.lane(True, colour).engine.connect() as connection, connection.begin():
+    with connect(factory.lane(True, colour)) as connection, connection.begin():
         return work(connection)

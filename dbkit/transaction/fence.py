@@ -25,6 +25,7 @@ from dbkit.exceptions import (
     DBError,
     DBNonExistentTable,
     Outcome,
+    UsageError,
 )
 from dbkit.spec import Colour
 from dbkit.tokens import new_token
@@ -189,6 +190,8 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
         wait_s = min(_WAIT_S, max(bound.left_s, 0.05))
         try:
             verdict = _ask(lane, partial(way.verdict, token=token, wait_s=wait_s))
+        except UsageError:
+            raise
         except DBError as error:
             if not error.transient and error.outcome is not Outcome.UNKNOWN:
                 raise _unknown(token, f"the database refused to say: {error}") from error
@@ -210,19 +213,23 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
         factory.pause(pause, colour)
 
 
-def _ask(lane: Lane, question: Callable[[Connection], Verdict]) -> Verdict:
-    with _connected(lane) as connection, connection.begin():
-        return question(connection)
-
-
-def _connected(lane: Lane) -> Connection:
+def connect(lane: Lane) -> Connection:
+    """Return a connection outside of any block; raises :class:`.DBError` where SQLAlchemy lets others through."""
     try:
         return lane.engine.connect()
-    except BaseException as error:  # asyncpg lets errors of the network out as they are
+    except Exception as error:  # asyncpg lets errors of the network out as they are
         typed = without_connection(lane.backend, lane.engine, error)
         if typed is None or typed is error:
             raise
         raise typed from error
+
+
+def _ask(lane: Lane, question: Callable[[Connection], Verdict]) -> Verdict:
+    with connect(lane) as connection, connection.begin() as transaction:
+        verdict = question(connection)
+        if verdict is Verdict.PURGED:
+            transaction.rollback()  # nothing is to be learned from the row that the question has left
+        return verdict
 
 
 def _end_original(lane: Lane, way: Way, token: str) -> None:

@@ -115,6 +115,7 @@ _RULES = (
         DBAccessDenied,
         codes=(1044, 1045, 1130, 1142, 1143, 1227, 1370, 1410, 1698, 1820, 1862, 3118, 3159, 4151),
         extract=r" user '(?P<user>[^']*)'@",
+        at_commit=Outcome.ROLLED_BACK,  # of the statement that a commit fence sends with it
         source=_MARIADB,
     ),
     # -- conflicts
@@ -250,7 +251,13 @@ _RULES = (
         means="a value, or the row, is larger than the server accepts",
         source=_MARIADB,
     ),
-    Rule(DBNonExistentTable, codes=(1146, 1051, 1109), extract=r"'(?:[^'.]*\.)?(?P<table>.*?)'", source=_MARIADB),
+    Rule(
+        DBNonExistentTable,
+        codes=(1146, 1051, 1109),
+        extract=r"'(?:[^'.]*\.)?(?P<table>.*?)'",
+        at_commit=Outcome.ROLLED_BACK,  # the same
+        source=_MARIADB,
+    ),
     Rule(
         DBDataError,
         codes=(3140, 3141, 3156),

@@ -62,6 +62,10 @@ class Opener:
     def retrying(self, *args: Any, **kwargs: Any) -> Opener:
         return self._modified(self.manager.retrying(*args, **kwargs))
 
+    @property
+    def exactly_once(self) -> Opener:
+        return self._modified(self.manager.exactly_once)
+
     def __call__(self, body: Callable[..., Any] | None = None) -> Any:
         if body is None:
             return self._colour.block(self.block())

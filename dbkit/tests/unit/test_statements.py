@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import testtools
 
-from dbkit.engines.statements import is_write, refuse_control
+from dbkit.engines.statements import is_write, may_store, refuse_control
 from dbkit.exceptions import TransactionManaged
 
 WRITES = (
@@ -40,3 +40,32 @@ class TestStatements(testtools.TestCase):
     def test_what_leaves_the_transaction_alone_passes(self):
         for text in FREE:
             refuse_control(text)
+
+
+class TestWhatMayStore(testtools.TestCase):
+    def test_what_cannot_store_is_known(self):
+        for text in (
+            "SELECT 1",
+            "select a, count(*), coalesce(b, 'INSERT INTO t') from t where c in (1, 2) and d = now() group by a",
+            "SELECT a FROM t WHERE id = %(id)s FOR UPDATE",
+            "WITH x AS (SELECT 1) SELECT * FROM x",
+            "SAVEPOINT sa_savepoint_1",
+            "ROLLBACK TO SAVEPOINT sa_savepoint_1",
+            "RELEASE SAVEPOINT sa_savepoint_1",
+            "SHOW VARIABLES",
+        ):
+            self.assertFalse(may_store(text), text)
+
+    def test_whatever_else_may(self):
+        for text in (
+            "INSERT INTO t VALUES (1)",
+            "update t set a = 1",
+            "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
+            "SELECT transfer(1, 2)",
+            "SELECT nextval('s')",
+            "SELECT pg_advisory_xact_lock(1)",
+            "CALL p()",
+            "CREATE TABLE t (a int)",
+            "SELECT 1; DELETE FROM t",
+        ):
+            self.assertTrue(may_store(text), text)

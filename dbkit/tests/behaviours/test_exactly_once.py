@@ -1,0 +1,195 @@
+"""Writers whose COMMIT carries a token: what is stored with it, and what can be asked later."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+
+from dbkit import tokens
+from dbkit.backends.fencing import fence_of
+from dbkit.exceptions import (
+    CommitUnknown,
+    DBNonExistentTable,
+    InvalidSetting,
+    InvalidToken,
+    ModeConflict,
+    Outcome,
+)
+from dbkit.tests.behaviours.base import Behaviour, behaviours
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, ONE, ONE_PER_PRODUCT, Product
+from dbkit.tests.behaviours.tables import Item
+
+
+class Tokens(Behaviour):
+    """A behaviour with a token table."""
+
+    def setUp(self):
+        super().setUp()
+        self.run_plain(self.make_table)
+        self.addCleanup(self.place.do, "DROP TABLE IF EXISTS dbkit_txn")
+
+    async def ask(self, database, name, *args):
+        """Call a method of a Database in the colour of the test."""
+        if self.is_asyncio:
+            return await getattr(database, f"a{name}")(*args)
+        return getattr(database, name)(*args)
+
+    async def make_table(self):
+        await self.ask(self.db, "create_token_table")
+
+    def outcomes(self):
+        """Return the outcomes in the table, as another client sees them."""
+        found = self.place.ask("SELECT outcome FROM dbkit_txn ORDER BY token")
+        return [each.decode() if isinstance(each, bytes) else each for each in found]
+
+    async def insert(self, number):
+        async with self.writer.exactly_once() as session:
+            session.add(Item(id=number))
+
+
+@behaviours(EVERY_DRIVER)
+class TestExactlyOnce(Tokens):
+    async def test_a_token_is_stored_with_what_was_written(self):
+        await self.insert(1)
+        self.assertEqual(([1], ["C"]), (self.stored(), self.outcomes()))
+
+    async def test_none_is_stored_by_a_block_that_fails(self):
+        with self.raising(ValueError):
+            async with self.writer.exactly_once() as session:
+                session.add(Item(id=1))
+                await session.flush()
+                raise ValueError
+        self.assertEqual(([], []), (self.stored(), self.outcomes()))
+
+    async def test_none_is_stored_by_a_block_that_only_reads(self):
+        async with self.writer.exactly_once() as session:
+            await session.scalars(select(Item.id).with_for_update())
+            async with session.begin_nested():
+                await session.execute(text("SELECT count(*) FROM items"))
+        async with self.writer.exactly_once():
+            pass
+        self.assertEqual([], self.outcomes())
+
+    async def test_each_block_has_a_token_of_its_own(self):
+        for number in range(3):
+            await self.insert(number)
+        self.assertEqual(["C"] * 3, self.outcomes())
+
+    async def test_functions_and_connections_carry_one_as_well(self):
+        @self.writer.exactly_once
+        async def add(number):
+            self.session.add(Item(id=number))
+
+        await add(1)
+        async with self.writer.exactly_once.connection() as connection:
+            await connection.execute(Item.__table__.insert().values(id=2, amount=0))
+        self.assertEqual(([1, 2], ["C"] * 2), (self.stored(), self.outcomes()))
+
+    async def test_a_block_that_joins_leaves_it_to_the_outermost(self):
+        async with self.writer() as session:
+            await self.insert(1)
+            session.add(Item(id=2))
+        self.assertEqual(([1, 2], []), (self.stored(), self.outcomes()))
+        async with self.writer.exactly_once() as session:
+            async with self.writer.savepoint() as inner:
+                inner.add(Item(id=3))
+        self.assertEqual(([1, 2, 3], ["C"]), (self.stored(), self.outcomes()))
+
+    async def test_without_the_table_nothing_is_stored_and_the_error_says_how_to_make_it(self):
+        self.place.do("DROP TABLE dbkit_txn")
+        with self.raising(DBNonExistentTable) as caught:
+            await self.insert(1)
+        self.assertEqual([], self.stored())
+        self.assertEqual("dbkit_txn", caught.error.table)
+        self.assertIn("create_token_table", "".join(caught.error.__notes__))
+        self.assertIs(Outcome.ROLLED_BACK, caught.error.outcome)
+        await self.make_table()
+        await self.insert(1)
+        self.assertEqual([1], self.stored())
+
+    async def test_the_setting_makes_every_writer_one(self):
+        face = self.face_of(self.database(exactly_once=True))
+        async with face.writer() as session:
+            session.add(Item(id=1))
+        async with face.reader() as session:
+            await session.scalar(select(Item.id))
+        self.assertEqual(([1], ["C"]), (self.stored(), self.outcomes()))
+
+    async def test_hooks_run_once(self):
+        seen = []
+        async with self.writer.exactly_once() as session:
+            session.add(Item(id=1))
+            self.face.after_commit(lambda: seen.append("committed"))
+        self.assertEqual(["committed"], seen)
+
+
+@behaviours(EVERY_DRIVER)
+class TestOutcomes(Tokens):
+    async def test_one_that_was_never_seen_can_never_be_stored(self):
+        token = tokens.new_token()
+        for _ in range(2):
+            self.assertIs(Outcome.ROLLED_BACK, await self.ask(self.db, "outcome", str(token)))
+        self.assertEqual(["F"], self.outcomes())
+
+    async def test_one_that_is_stored_is_committed(self):
+        await self.insert(1)
+        (stored,) = self.place.ask(f"SELECT {self.spelt('token')} FROM dbkit_txn")
+        self.assertIs(Outcome.COMMITTED, await self.ask(self.db, "outcome", str(stored)))
+        self.assertEqual(["C"], self.outcomes())
+
+    def spelt(self, column):
+        return f"CAST({column} AS text)" if self.is_on(Product.POSTGRESQL) else f"LOWER(HEX({column}))"
+
+    async def test_the_table_can_be_made_twice(self):
+        await self.make_table()
+        self.assertEqual([], self.outcomes())
+
+    async def test_old_rows_are_removed_and_nobody_can_ask_for_them_any_more(self):
+        await self.insert(1)
+        old = [tokens.first_token_of(_ago(hours)) for hours in (30, 27, 26, 25)]
+        fence = fence_of(self.db.factory.backend)
+        async with self.writer.connection() as connection:
+            for token in old:
+                await connection.execute(text(fence.insert(token)))
+        self.assertEqual(4, await self.ask(self.db, "purge_tokens"))
+        self.assertEqual(["P", "C"], self.outcomes())
+        error = await self.raises(CommitUnknown, self.ask, self.db, "outcome", str(old[0]))
+        self.assertIn("nobody knows any more", str(error))
+        self.assertEqual(0, await self.ask(self.db, "purge_tokens"))
+
+
+def _ago(hours):
+    return datetime.now().astimezone() - timedelta(hours=hours)
+
+
+@behaviours(ONE_PER_PRODUCT)
+class TestMistakes(Tokens):
+    async def test_what_is_no_token_is_refused(self):
+        for token in ("nonsense", "", "xact:nonsense"):
+            await self.raises((InvalidToken, InvalidSetting), self.ask, self.db, "outcome", token)
+
+    async def test_rows_are_not_removed_while_their_transaction_could_arrive(self):
+        error = await self.raises(InvalidSetting, self.ask, self.db, "purge_tokens", timedelta(minutes=59))
+        self.assertIn("0:59:00 is too short", str(error))
+
+    async def test_only_postgresql_remembers_by_itself(self):
+        face = self.face_of(self.database(commit_fence="status"))
+        if self.is_on(Product.POSTGRESQL):
+            async with face.writer.exactly_once() as session:
+                session.add(Item(id=1))
+            self.assertEqual(([1], []), (self.stored(), self.outcomes()))
+            return
+        with self.raising(InvalidSetting) as caught:
+            async with face.writer.exactly_once() as session:
+                session.add(Item(id=1))
+                await session.flush()
+        self.assertIn("commit_fence = table", str(caught.error))
+
+
+@behaviours(ONE)
+class TestReaders(Behaviour):
+    async def test_they_cannot_be_exactly_once(self):
+        with self.raising(ModeConflict) as caught:
+            self.db.reader.exactly_once  # noqa: B018
+        self.assertIn("writer.exactly_once", str(caught.error))
