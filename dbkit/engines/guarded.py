@@ -149,6 +149,7 @@ class GuardedConnection(TrackedConnection):
             self.in_doubt = False
             if not isinstance(error, DBError):
                 raise error
+            error.outcome = Outcome.ROLLED_BACK  # it stands behind the next one, and whoever looks there must not doubt
             failed = _never_arrived(error)
         if self.replay is not None and isinstance(failed, DBError) and self.replay.recovers(self, failed):
             return False

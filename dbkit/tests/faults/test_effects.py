@@ -118,6 +118,24 @@ class TestWhereCommitsAreDecided(Effects):
             self.assertEqual((whole, whole), (self.stored(), self.sent()))
             self.reset()
 
+    async def test_a_function_that_may_be_run_again_is_when_its_commit_has_not_arrived(self):
+        self.rows = self.through(db_retry_interval=0)
+        self.outbox = self.outbox_of(self.rows)
+        self.face = self.face_of(self.rows)
+
+        async def work():
+            self.session.add(Item(id=1))
+            await self.call("send", "rows", 1)
+            self.face.after_commit(lambda: self.committed.append(1))
+            self.face.after_rollback(lambda: self.rolled_back.append(1))
+
+        retried = self.colour.awaitable(self.rows.writer.retrying()(self.colour.function(work)))
+        for cut, runs_lost in ((CUTS[0][0], [1]), (CUTS[1][0], [])):
+            with self.proxy.cut(cut):
+                await retried()
+            self.assertEqual(([1], runs_lost, [1], [1]), (self.committed, self.rolled_back, self.stored(), self.sent()))
+            self.reset()
+
     async def test_a_block_that_stays_in_doubt_gives_its_hook_the_token(self):
         self.rows = self.through(commit_fence_timeout=0.2)
         self.face = self.face_of(self.rows)
