@@ -101,6 +101,9 @@ class Backend(Protocol):
     ends_only_when_told: bool
     """No statement but COMMIT and ROLLBACK ends a transaction; False where DDL commits it."""
 
+    is_remote: bool
+    """A server of its own answers, so that a connection to it can be lost; False for a file."""
+
     begins_at_once: bool
     """BEGIN is sent before the first statement, and not with it."""
     keeps_facts: bool

@@ -11,9 +11,11 @@ from typing import Any, Protocol, cast
 
 from sqlalchemy.engine import Connection
 
+from dbkit.backends.base import Standing
 from dbkit.deadline import Deadline
 from dbkit.engines.arriving import arriving
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.renewal import RenewableConnection
 from dbkit.engines.view import Sent, view_of
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBConnectionError, DBError, Outcome
@@ -54,12 +56,22 @@ class ReplayGuard(Protocol):
     """Repeats the transaction on another connection when it was lost before COMMIT was sent."""
 
     def carry_out(self, connection: GuardedConnection, sent: Sent) -> None:
-        """Send the statement; if the transaction is lost by it, repeat it all."""
+        """Send the statement; if the transaction is lost by it, repeat it all.
+
+        :raises ReplayDiverged: the database answered otherwise than before.
+        """
 
     def recovers(self, connection: GuardedConnection, error: DBError) -> bool:
         """COMMIT is known to have failed with this error; return whether all was repeated and it can be sent again.
 
         :raises ReplayDiverged: the database answered otherwise than before.
+        """
+
+    def mends(self, connection: GuardedConnection) -> bool:
+        """Look whether the connection is lost before COMMIT is sent; return whether all was repeated on another one.
+
+        :raises ReplayDiverged: the database answered otherwise than before.
+        :raises DBConnectionError: it is lost, and nothing could be repeated.
         """
 
 
@@ -79,7 +91,7 @@ class FenceGuard(Protocol):
         """
 
 
-class GuardedConnection(TrackedConnection):
+class GuardedConnection(RenewableConnection):
     """A connection whose block has guards; each is None where the block does not ask for it."""
 
     time: TimeGuard | None = None
@@ -88,18 +100,18 @@ class GuardedConnection(TrackedConnection):
 
     def send(self, sent: Sent) -> None:
         """Carry a statement out for SQLAlchemy."""
-        if self.time is not None:
-            self.time.sending(sent)
         if self.replay is not None:
             self.replay.carry_out(self, sent)
         else:
-            sent.carry_out()
+            self.pass_on(sent)
         if self.fence is not None:
             self.fence.saw(sent)
 
-    def take_again(self) -> None:
-        """Take another DBAPI connection from the pool and begin on it, in place of one that was lost."""
-        raise NotImplementedError
+    def pass_on(self, sent: Sent) -> None:
+        """Hand a statement over to the driver, within the time that is left."""
+        if self.time is not None:
+            self.time.sending(sent)
+        sent.carry_out()
 
     def hand_over(self, send: Callable[[], None], statement: str | None = None) -> None:
         """Send something past SQLAlchemy; its errors become what they would have become there.
@@ -117,6 +129,19 @@ class GuardedConnection(TrackedConnection):
             Connection.invalidate(self)
 
     # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _commit_impl(self) -> None:
+        if self.replay is not None and self.erred and self.doom is None and not self.watch & Watch.AUTOCOMMIT:
+            while not self._stands() and self.replay.mends(self):
+                pass
+        super()._commit_impl()
+
+    def _stands(self) -> bool:
+        """Ask whether the transaction is open. Who asks is not told whether the connection was lost by that."""
+        if self.backend.ask_standing(self.driver_level, self.dialect.driver) is not Standing.OPEN:
+            return False
+        self.erred = False  # it need not be asked once more
+        return True
 
     def _send_commit(self) -> None:
         while True:
@@ -169,7 +194,7 @@ class GuardedConnection(TrackedConnection):
         self.dialect = view_of(self.engine)
         if time is not None:
             try:
-                time.taken(self)
+                self._taken()
             except BaseException as error:
                 self._handle_dbapi_exception(error, None, None, None, None)
 
@@ -180,8 +205,24 @@ class GuardedConnection(TrackedConnection):
             if self.watch & Watch.AUTOCOMMIT and self.time.needs_transaction:
                 self._open_transaction()
         super()._begin_impl(transaction)
+
+    def _take(self) -> Any:
+        if self.time is None:
+            return super()._take()
+        with arriving(self.time.deadline):
+            return super()._take()
+
+    def _taken(self) -> None:
+        if self.time is not None:
+            self.time.taken(self)
+
+    def _begun(self) -> None:
         if self.time is not None:
             self.time.begun(self)
+
+    def _about_to_go(self) -> None:
+        if self.time is not None:
+            self.time.let_go(self)
 
     def judged(self, error: DBError) -> DBError:
         """Return the error that the block gets in place of this one."""

@@ -57,6 +57,8 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
             error.outcome = Outcome.ROLLED_BACK
         if isinstance(connection, GuardedConnection):
             error = connection.judged(error)
+        for note in getattr(original, "__notes__", ()):
+            error.add_note(note)  # what a protection has to say
         connection.failed(error)
         return error
 

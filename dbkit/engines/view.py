@@ -34,7 +34,15 @@ class Sent:
 
 
 class Sender(Protocol):
-    """A connection that looks at what it sends."""
+    """A connection that looks at what it sends.
+
+    :ivar holds_results: its cursors are made by ``held_cursor()``.
+    """
+
+    holds_results: bool
+
+    def held_cursor(self) -> Any:
+        """Return a new cursor."""
 
     def send(self, sent: Sent) -> None:
         """Carry the statement out, with what has to be done before and after."""
@@ -49,11 +57,13 @@ def view_of(engine: Engine) -> Dialect:
     view = dialect.__dict__.get(_VIEW)
     if view is None:
         cls = type(dialect)
-        viewed = type(
+        viewed: type[Any] = type(
             f"Viewed{cls.__name__}", (_Viewed, cls), {"supports_statement_cache": cls.supports_statement_cache}
         )
         view = object.__new__(viewed)
-        view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect)
+        context_class: type[Any] = dialect.execution_ctx_cls
+        viewed_context = type(f"Viewed{context_class.__name__}", (_ViewedContext, context_class), {})
+        view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect, execution_ctx_cls=viewed_context)
         setattr(dialect, _VIEW, view)
     return cast(Dialect, view)
 
@@ -74,6 +84,18 @@ class _Viewed:
             self._dbkit_whole.do_execute_no_params(cursor, statement, context)
 
         _send(Sent(call, cursor, statement, None, context))
+
+
+class _ViewedContext:
+    """Lets a connection that holds its results make the cursors."""
+
+    root_connection: Any
+
+    def create_default_cursor(self) -> Any:
+        connection = self.root_connection
+        if connection.holds_results:
+            return connection.held_cursor()
+        return super().create_default_cursor()  # type: ignore[misc]
 
 
 def _send(sent: Sent) -> None:

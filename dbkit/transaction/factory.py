@@ -26,6 +26,7 @@ from dbkit.retry.budget import RetryBudget
 from dbkit.retry.statistics import RetryCounters
 from dbkit.spec import Colour
 from dbkit.transaction.hooks import Hook
+from dbkit.transaction.replay.counts import Replays
 
 HookTaker = Callable[[Hook, bool], Hook]
 """What is given each hook that is registered, and whether it waits for COMMIT; it returns the one that is kept."""
@@ -82,6 +83,8 @@ class Factory:
         """``rollback_reader_sessions``: what a reader loaded expires at its end."""
         self.protects = False
         """``exactly_once`` or ``replay``: every block is protected."""
+        self.replays = Replays()
+        """Counts the transactions that were repeated on another connection, and compares their answers."""
         self.flushes_joined = False
         """``flush_on_subtransaction``: a block that joined another flushes at its end."""
 

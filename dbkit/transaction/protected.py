@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from dbkit.deadline import Deadline
@@ -11,6 +12,8 @@ from dbkit.engines.timekeeper import TimeKeeper
 from dbkit.spec import Colour, Mode, Protection, TransactionSpec
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.fence import CommitFence
+from dbkit.transaction.replay.guard import Replayer
+from dbkit.transaction.replay.recovery import Terms
 from dbkit.transaction.transaction import Transaction
 
 _NONE = Protection()
@@ -52,3 +55,12 @@ class ProtectedTransaction(Transaction):
             self._fence = connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
         if self.deadline is not None:
             connection.time = TimeKeeper(self.deadline, keeps_reserve=fenced)
+        replays = settings.replay if protection.replays is None else protection.replays
+        if replays and connection.backend.is_remote:
+            connection.replay = Replayer(connection, self._terms())
+
+    def _terms(self) -> Terms:
+        """Return what a replay is allowed."""
+        factory = self._factory
+        settings, sleep = factory.settings, partial(factory.pause, colour=self.colour)
+        return Terms(settings.replay_max_size, settings.replay_max_time, factory.clock, sleep, factory.replays)

@@ -29,6 +29,7 @@ class MySQL:
     ends_only_when_told = False
     begins_at_once = False
     standing = staticmethod(session.standing)
+    is_remote = True
     keeps_facts = True
 
     def vet(self, url: URL) -> URL:

@@ -29,6 +29,7 @@ class PostgreSQL:
     ends_only_when_told = True
     begins_at_once = False
     standing = staticmethod(session.standing)
+    is_remote = True
     keeps_facts = True
 
     def vet(self, url: URL) -> URL:

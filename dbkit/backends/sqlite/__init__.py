@@ -29,6 +29,7 @@ class SQLite:
     ends_only_when_told = True
     begins_at_once = True
     standing = staticmethod(session.standing)
+    is_remote = False
     keeps_facts = False
 
     def vet(self, url: URL) -> URL:

@@ -111,6 +111,8 @@ class SandboxBackend:
     """A backend whose transactions are savepoints on the connection of a test; all else it asks of the real one."""
 
     keeps_facts = True
+    is_remote = False
+    """What is lost with the connection is the test's, and no block can repeat it."""
 
     def __init__(self, real: Backend, held: HeldConnection) -> None:
         self._real = real

@@ -30,7 +30,7 @@ class Members(Case):
             self.assertIs(self.backend, registry.backend_for(scheme), scheme)
 
     def test_the_flags_are_true_or_false(self) -> None:
-        for name in ("ends_only_when_told", "begins_at_once", "keeps_facts"):
+        for name in ("ends_only_when_told", "begins_at_once", "is_remote", "keeps_facts"):
             self.assertIsInstance(getattr(self.backend, name), bool, name)
 
     # -- drivers ------------------------------------------------------------------------------------------------------
