@@ -13,6 +13,8 @@ from pathlib import Path
 import testtools
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.dialects.mysql.base import MySQLDialect
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
@@ -25,6 +27,7 @@ from dbkit.engines import pool as pool_module
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
+from dbkit.engines.renewal import RenewableConnection
 from dbkit.transaction import session as session_module
 from dbkit.transaction.session import BlockSession
 
@@ -35,7 +38,8 @@ OVERRIDDEN = {
         "_rollback_to_savepoint_impl", "_run_ddl_visitor", "begin_nested", "close", "commit", "exec_driver_sql",
         "execute", "execution_options", "invalidate", "rollback", "scalar",
     ),
-    (GuardedConnection, Connection): ("_begin_impl",),
+    (RenewableConnection, Connection): ("_begin_impl",),
+    (GuardedConnection, Connection): ("_begin_impl", "_commit_impl"),
     (BlockSession, Session): ("begin", "close", "commit", "reset", "rollback"),
     (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
 }  # fmt: skip
@@ -91,6 +95,28 @@ class TestOverriddenMethods(testtools.TestCase):
         for (ours, theirs), names in OVERRIDDEN.items():
             both = {each for each in vars(ours) if inspect.isfunction(vars(ours)[each]) and hasattr(theirs, each)}
             self.assertEqual(set(names), both - {"__init__", "get_bind", "checkedin", "checkedout", "size", "status"})
+
+
+class TestExecutionContexts(testtools.TestCase):
+    """What a replay reads from SQLAlchemy's execution contexts, and gives them."""
+
+    def test_a_cursor_is_made_by_a_method_that_can_be_replaced(self):
+        made = []
+
+        class Context(SQLiteExecutionContext):
+            def create_default_cursor(self):
+                made.append(self.root_connection)
+                return super().create_default_cursor()
+
+        engine = create_engine("sqlite://")
+        engine.dialect.execution_ctx_cls = Context
+        with engine.connect() as connection:
+            context = connection.execute(text("SELECT 1")).context
+            self.assertEqual([connection], made)
+        self.assertIs(False, context._is_server_side)
+
+    def test_each_dialect_says_whether_its_cursors_tell_generated_numbers(self):
+        self.assertEqual((True, False), (MySQLDialect().postfetch_lastrowid, PGDialect().postfetch_lastrowid))
 
 
 class TestPrivateNames(testtools.TestCase):
