@@ -52,7 +52,8 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
         if not isinstance(connection, TrackedConnection):
             return error
         if committing and error.outcome is Outcome.UNKNOWN:
-            error = _commit_unknown(error)
+            # the server lets a reader store nothing, so that nothing of it can be in doubt
+            error = _commit_unknown(error) if role is Role.WRITER else _nothing_to_store(error)
         elif isinstance(error, DBLockTimeout) and error.errno == 1205 and connection.facts.lock_timeout_rolls_back:
             error.outcome = Outcome.ROLLED_BACK
         if isinstance(connection, GuardedConnection):
@@ -94,6 +95,12 @@ def _commit_unknown(error: DBError) -> CommitUnknown:
     unknown = CommitUnknown(error.orig, message=_NO_REPLY, sqlstate=error.sqlstate, errno=error.errno)
     unknown.errname = error.errname
     return unknown
+
+
+def _nothing_to_store(error: DBError) -> DBError:
+    error.outcome = Outcome.ROLLED_BACK
+    error.transient = type(error).transient
+    return error
 
 
 def _is_sqlalchemys_own(context: ExceptionContext) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
+from unittest import mock
 
 from sqlalchemy import select, text
 
@@ -161,6 +163,71 @@ class TestOutcomes(Tokens):
 
 def _ago(hours):
     return datetime.now().astimezone() - timedelta(hours=hours)
+
+
+@behaviours(EVERY_DRIVER)
+class TestInterruptedCommits(Tokens):
+    """An interrupt at COMMIT says what became of the transaction; without a token nobody could know."""
+
+    @property
+    def interrupt(self):
+        return asyncio.CancelledError if self.is_asyncio else KeyboardInterrupt
+
+    def interrupting(self, after):
+        """Return a ``with`` block in which each commit is interrupted before or after it has reached the server."""
+        dialect = self.db.factory.lane(True, self.combination.colour).engine.dialect
+        commit = dialect.do_commit
+
+        def do_commit(connection):
+            if after:
+                commit(connection)
+            strike.stop()
+            raise self.interrupt
+
+        strike = mock.patch.object(dialect, "do_commit", do_commit)
+        return strike
+
+    async def check(self, work):
+        for after, stored, outcome in ((False, [], Outcome.ROLLED_BACK), (True, [1], Outcome.COMMITTED)):
+            calls = []
+            self.interrupting(after).start()
+            with self.raising(self.interrupt) as caught:
+                await work(calls)
+            self.assertEqual((stored, outcome), (self.stored(), caught.error.outcome))
+            self.assertEqual([outcome.value], calls)
+            await self.insert(2)
+            self.assertEqual([*stored, 2], self.stored())
+            self.place.empty()
+
+    def note(self, calls):
+        self.face.after_commit(lambda: calls.append("committed"))
+        self.face.after_rollback(lambda: calls.append("rolled back"))
+        self.face.after_unknown(lambda token: calls.append("unknown"))
+
+    async def test_of_a_block(self):
+        async def work(calls):
+            async with self.writer.exactly_once() as session:
+                session.add(Item(id=1))
+                self.note(calls)
+
+        await self.check(work)
+
+    async def test_of_a_function(self):
+        @self.writer.exactly_once
+        async def work(calls):
+            self.session.add(Item(id=1))
+            self.note(calls)
+
+        await self.check(work)
+
+    async def test_without_a_token_it_is_unknown(self):
+        for after, stored in ((False, []), (True, [1])):
+            self.interrupting(after).start()
+            with self.raising(self.interrupt) as caught:
+                async with self.writer() as session:
+                    session.add(Item(id=1))
+            self.assertEqual((stored, Outcome.UNKNOWN), (self.stored(), caught.error.outcome))
+            self.place.empty()
 
 
 @behaviours(ONE_PER_PRODUCT)

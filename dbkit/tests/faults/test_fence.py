@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, Outcome
 from dbkit.testing import faults
 from dbkit.tests.behaviours.base import behaviours
-from dbkit.tests.behaviours.combinations import POSTGRESQL, Product
+from dbkit.tests.behaviours.combinations import ASYNCIO, POSTGRESQL, Product
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.faults.base import DRIVERS, Faulty
 
@@ -192,3 +196,64 @@ class TestByStatus(Fenced):
                 async with self.writer.exactly_once() as session:
                     await session.execute(text("SELECT count(*) FROM items"))
         self.assertIs(Outcome.ROLLED_BACK, caught.error.outcome)
+
+
+@behaviours(DRIVERS)
+class TestReaders(Faulty):
+    async def test_the_end_of_a_reader_leaves_nothing_in_doubt(self):
+        # at SERIALIZABLE each product ends a reader with COMMIT; the first block opens the connection, which has one too
+        await self.look()
+        with self.raising(DBConnectionError) as caught, self.proxy.cut(faults.after("COMMIT")):
+            async with self.reader.isolation("SERIALIZABLE")() as session:
+                await session.scalar(text("SELECT count(*) FROM items"))
+        self.assertEqual((Outcome.ROLLED_BACK, True), (caught.error.outcome, caught.error.transient))
+
+
+@behaviours(DRIVERS & ASYNCIO)
+class TestPatience(Fenced):
+    settings = {"commit_fence_timeout": 0.5}
+
+    async def cancelled_while_held(self, work):
+        """Cancel a task whose COMMIT the proxy holds, and return the cancellation that comes of it."""
+        with self.proxy.hold(faults.after("COMMIT")) as fault:
+            task = asyncio.create_task(work())
+            await fault.awaiting()
+            task.cancel()
+            # the answer is not let go before the task has ended
+            done, _ = await asyncio.wait([task], timeout=30)
+            self.assertEqual({task}, done)
+        with self.raising(asyncio.CancelledError) as caught:
+            await task
+        return caught.error
+
+    async def test_a_cancellation_waits_for_a_commit_for_so_long_only(self):
+        async def work():
+            async with self.writer() as session:
+                session.add(Item(id=1))
+
+        error = await self.cancelled_while_held(work)
+        self.assertIs(Outcome.UNKNOWN, error.outcome)
+        self.assertIsInstance(error.__cause__, CommitUnknown)
+        self.assertEqual([1], self.stored())
+
+    async def test_and_with_a_token_it_knows(self):
+        error = await self.cancelled_while_held(lambda: self.insert(1))
+        self.assertIs(Outcome.COMMITTED, error.outcome)
+        self.assertEqual([1], self.stored())
+
+    async def test_bare_sqlalchemy_says_nothing_of_what_is_stored(self):
+        engine = create_async_engine(self.proxy.through(self.direct), poolclass=NullPool)
+
+        async def work():
+            async with engine.begin() as connection:
+                await connection.execute(Item.__table__.insert().values(id=1, amount=0))
+
+        with self.proxy.hold(faults.after("COMMIT")) as fault:
+            task = asyncio.create_task(work())
+            await fault.awaiting()
+            task.cancel()
+            with self.raising(asyncio.CancelledError) as caught:
+                await task
+        self.assertFalse(hasattr(caught.error, "outcome"))
+        self.assertEqual([1], self.stored())
+        await engine.dispose()
