@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from dbkit.backends.cord import Cord
 from dbkit.backends.limits import Limits
 from dbkit.backends.rules import RuleSet
+from dbkit.exceptions import DBReadOnly
 from dbkit.spec import Colour, Isolation
 
 
@@ -43,6 +44,7 @@ class Driver:
     :param partner: the driver of the other colour that the same URL uses there.
     :param arguments: returns the names that the driver accepts in the URL's query.
     :param translations: the partner's name of an argument, and this driver's name for it.
+    :param keepalive_arguments: those by which the driver itself is told of TCP keepalive.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Driver:
     partner: str
     arguments: Callable[[], frozenset[str]]
     translations: Mapping[str, str] = field(default_factory=dict)
+    keepalive_arguments: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,15 @@ class Backend(Protocol):
 
     def abandon(self, connection: Any, driver: str) -> None:
         """Let go of an idle asyncio connection whose event loop is closed, so that nothing can be sent any more."""
+
+    def takes_writes(self, connection: Any, driver: str) -> bool:
+        """Ask the server whether it takes writes, on a writer's connection that is in no transaction."""
+
+    def is_not_primary(self, connection: Any, driver: str, error: DBReadOnly) -> bool:
+        """Return whether a writer got this error because its server takes no writes, without asking the server.
+
+        False where the transaction or the table alone is read-only.
+        """
 
     def before_close(self, connection: Any) -> None:
         """Release what closing alone would not, on a connection that is dropped in the middle of its work."""

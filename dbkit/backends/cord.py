@@ -19,6 +19,9 @@ class Cord(Protocol):
     def let_go(self) -> None:
         """Free what the cord holds; the connection stays as it is."""
 
+    def keep_alive(self, idle_s: int) -> None:
+        """Let the operating system ask whether the peer is there when nothing has come for that many seconds."""
+
 
 class SocketCord:
     """Shuts a connection's socket, below TLS and below whatever the driver keeps of it.
@@ -43,6 +46,18 @@ class SocketCord:
             except OSError:
                 pass  # it has ended by itself
 
+    def keep_alive(self, idle_s: int) -> None:
+        """Have the system ask after ``idle_s`` and then four times within as long again; Unix sockets need none."""
+        mine = self._socket
+        if mine is None or mine.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # the names are those of Linux; macOS calls the first one otherwise, and others may lack some
+        values = {"TCP_KEEPIDLE": idle_s, "TCP_KEEPALIVE": idle_s, "TCP_KEEPINTVL": max(1, idle_s // 4)}
+        for name, value in {**values, "TCP_KEEPCNT": 4}.items():
+            if hasattr(socket, name):
+                mine.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
     def let_go(self) -> None:
         """Close the duplicate."""
         mine, self._socket = self._socket, None
@@ -66,6 +81,9 @@ class CallCord:
         call = self._call
         if call is not None:
             call()
+
+    def keep_alive(self, idle_s: int) -> None:
+        """There is no network between."""
 
     def let_go(self) -> None:
         """Forget the call."""

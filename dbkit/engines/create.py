@@ -16,11 +16,13 @@ from dbkit.backends.base import Backend, Role, SessionFacts
 from dbkit.clock import Clock
 from dbkit.engines import arriving, translate
 from dbkit.engines.capacity import Capacity
+from dbkit.engines.checks import Checks
 from dbkit.engines.connection import FACTS
 from dbkit.engines.gate import Gate, gate_for
-from dbkit.engines.listeners import credentials, fork, trace
+from dbkit.engines.listeners import credentials, fork, keepalive, trace
 from dbkit.engines.pool import AsyncBoundedPool, BoundedPool
 from dbkit.engines.settings import EngineSettings
+from dbkit.engines.shedding import Shedding
 from dbkit.exceptions import InvalidURL
 from dbkit.spec import Colour
 
@@ -89,7 +91,7 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
     :param url: vetted and with the driver of the colour.
     :raises InvalidURL: SQLAlchemy cannot make an engine of it.
     """
-    capacity = _capacity(settings, backend, url, colour)
+    capacity = _capacity(settings, backend, url, colour, clock)
     gated = backend.gate(settings.connection)
     gate = None if gated is None else gate_for(gated[0], capacity.timeout_s)
     lanes: dict[Role, Lane] = {}
@@ -102,7 +104,7 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
     # only now: SQLAlchemy's own listeners of both engines come first, and ours have the last word
     for role, lane in lanes.items():
         if role is Role.WRITER or not backend.one_connection(url):
-            _install_on_pool(lane.engine, settings, backend, url.get_driver_name(), role)
+            _install_on_pool(lane.engine, settings, backend, url, role)
     for hook in settings.on_engine_create:
         for lane in lanes.values():
             hook(lane.engine)
@@ -111,12 +113,16 @@ def create_engines(settings: EngineSettings, backend: Backend, url: URL, colour:
     return Engines(lanes[Role.WRITER], lanes[Role.READER])
 
 
-def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colour) -> Capacity:
+def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colour, clock: Clock) -> Capacity:
     size, overflow = settings.max_pool_size, settings.max_overflow
     timeout_s = DEFAULT_POOL_TIMEOUT_S if settings.pool_timeout is None else float(settings.pool_timeout)
     if backend.one_connection(url):
         size, overflow = 1, 0
-    return Capacity(size, overflow, timeout_s, in_tasks=colour is Colour.ASYNCIO)
+    target_s = settings.pool_queue_target
+    shedding = None if target_s is None else Shedding(target_s, settings.pool_queue_interval)
+    return Capacity(
+        size, overflow, timeout_s, in_tasks=colour is Colour.ASYNCIO, shedding=shedding, clock=clock
+    )
 
 
 def _create(
@@ -138,8 +144,10 @@ def _create(
             "poolclass": AsyncBoundedPool if colour is Colour.ASYNCIO else BoundedPool,
             "capacity": capacity,
             "ping_idle_s": settings.pool_pre_ping_idle,
+            "checks": Checks(backend, driver, role, settings.pool_ping_timeout),
+            "lifetime_s": -1.0 if backend.one_connection(url) else float(settings.connection_recycle_time),
+            "lifetime_jitter": settings.pool_lifetime_jitter,
             "clock": clock,
-            "pool_recycle": -1 if backend.one_connection(url) else settings.connection_recycle_time,
         }
         arguments = {**pool, **arguments}  # a backend may bring a pool of its own
     async_engine: AsyncEngine | None = None
@@ -185,7 +193,8 @@ def _install(engine: Engine, settings: EngineSettings, backend: Backend, driver:
         trace.install(engine)
 
 
-def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend, driver: str, role: Role) -> None:
+def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend, url: URL, role: Role) -> None:
+    driver = url.get_driver_name()
     session_settings = settings.session_settings()
     said: set[str] = set()
 
@@ -199,6 +208,7 @@ def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend,
     def dropped(connection: Any, record: Any, error: BaseException | None) -> None:
         backend.before_close(connection)
 
+    keepalive.install(engine, settings, backend, url)
     event.listen(engine, "connect", opened)
     event.listen(engine, "invalidate", dropped)
     credentials.install(engine, settings)

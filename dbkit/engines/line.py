@@ -17,23 +17,30 @@ class Place:
     :ivar tag: what the place is for.
     :ivar thread: the ident of the waiting thread, or of the one that runs the task.
     :ivar granted: the turn has come.
+    :ivar answer: what was said with it; an error is one for whoever waits.
     :ivar passed: how often another was served first.
     :ivar looks: who waits looks from time to time, instead of waiting for the turn alone.
+    :ivar owner: who waits, as the holder of something else: the thread's ident or the task.
+    :ivar since: when it was taken.
     """
 
-    __slots__ = ("_bell", "granted", "looks", "loop", "passed", "tag", "thread")
+    __slots__ = ("_bell", "answer", "granted", "looks", "loop", "owner", "passed", "since", "tag", "thread")
 
     def __init__(self, tag: Any, thread: int, loop: asyncio.AbstractEventLoop | None) -> None:
         self.tag = tag
         self.thread = thread
         self.granted = False
+        self.answer: object = None
         self.passed = 0
         self.looks = False
+        self.owner: Any = None
+        self.since = 0.0
         self.loop = loop
         self._bell: Any = threading.Event() if loop is None else loop.create_future()
 
-    def grant(self) -> bool:
+    def grant(self, answer: object = None) -> bool:
         """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
+        self.answer = answer
         self.granted = True  # before the bell: who is woken looks at it
         if not self._ring():
             self.granted = False
@@ -44,6 +51,10 @@ class Place:
         if not self.looks:
             self.looks = True
             self._ring()
+
+    def stir(self) -> None:
+        """Let whoever waits think again of how long to wait at a time."""
+        self._ring()
 
     def wait(self, timeout_s: float) -> None:
         """Block until the bell rings or the time is up."""
@@ -85,12 +96,20 @@ class Line:
     """The places of those who wait for one thing. Its lock guards the thing's own state too.
 
     The first in line can be told to look for itself from time to time; when it leaves, the next one goes on with it.
+
+    :param tick_s: how often whoever is first looks after the line itself; None: never.
+    :param tick: what it calls then.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.lock = threading.Lock()
+    def __init__(
+        self, clock: Clock = SYSTEM_CLOCK, tick_s: float | None = None, tick: Callable[[], object] | None = None
+    ) -> None:
+        # reentrant: the collection of garbage can give a connection back anywhere, here too
+        self.lock = threading.RLock()
         self.places: deque[Place] = deque()
         self._now = clock.now
+        self._tick_s = tick_s
+        self._tick = tick
 
     def wait(self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never) -> bool:
         """Wait in a thread for one's turn; return whether it came in time.
@@ -125,19 +144,33 @@ class Line:
         end = self._now() + timeout_s
         left = timeout_s
         while True:
-            looks = place.looks
-            yield min(left, _LOOK_AFTER_S) if looks else left
+            looks, ticks = place.looks, self._ticks(place)
+            wait_s = min(left, _LOOK_AFTER_S) if looks else left
+            yield wait_s if ticks is None else min(wait_s, ticks)
             if looks and not place.granted:
                 look(place)
+            if ticks is not None and self._tick is not None and not place.granted:
+                self._tick()
             left = end - self._now()
             if place.granted or left <= 0:
                 return
 
+    def _ticks(self, place: Place) -> float | None:
+        if self._tick_s is None:
+            return None
+        with self.lock:
+            return self._tick_s if self.places and self.places[0] is place else None
+
     def remove(self, place: Place) -> None:
         """Take a place out of the line; with the lock."""
+        was_first = self.places[0] is place
         self.places.remove(place)
-        if place.looks and self.places:
+        if not self.places:
+            return
+        if place.looks:
             self.places[0].start_looking()
+        elif was_first and self._tick_s is not None:
+            self.places[0].stir()
 
     def _leave(self, place: Place) -> bool:
         """Give the place up; return whether its turn had come in the meantime."""
@@ -148,5 +181,6 @@ class Line:
 
     def reset(self) -> None:
         """Forget everyone, in the child of a fork."""
-        self.lock = threading.Lock()
+        # reentrant: the collection of garbage can give a connection back anywhere, here too
+        self.lock = threading.RLock()
         self.places.clear()

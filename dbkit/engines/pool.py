@@ -3,7 +3,8 @@
 A database's writers and readers have a pool each, because their connections are opened differently;
 ``max_pool_size`` and ``max_overflow`` bound both together. A token is taken before a connection and given back with it,
 so a pool never has to wait while it opens one; when the limit is reached by idle connections of the other role, the
-oldest of them is closed.
+oldest of them is closed. What is doubtful is tested before it is used; what is found dead is replaced by another idle
+one first.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Self, cast
 
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
-from sqlalchemy.pool.base import _ConnectionRecord
 
+from dbkit.backends.base import Role
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.engines.capacity import Capacity
+from dbkit.engines.checks import Checks, Finding, Refusal
+from dbkit.engines.holders import Holding
+from dbkit.engines.opening import open_in_turn
+from dbkit.engines.record import Record
 from dbkit.exceptions import TransactionOwnedElsewhere
 
 
@@ -25,57 +30,80 @@ class BoundedPool(Pool):
     """A pool whose connections are used last in, first out, so that the rest can age and be closed.
 
     :param capacity: the limit that it shares.
+    :param checks: how its connections are tested.
     :param ping_idle_s: a connection that was idle for longer is tested before use; below 0, none is.
+    :param lifetime_s: a connection that is older is replaced; below 0, none is.
+    :param lifetime_jitter: the share of it by which a connection's life is shortened, by chance.
     """
 
     def __init__(
         self,
         creator: Callable[..., Any],
-        capacity: Capacity | None = None,
+        capacity: Capacity,
+        checks: Checks,
         ping_idle_s: float = 30.0,
+        lifetime_s: float = -1.0,
+        lifetime_jitter: float = 0.0,
         clock: Clock = SYSTEM_CLOCK,
         **kw: Any,
     ) -> None:
         super().__init__(creator, **kw)
         self.held = 0
-        self.capacity = capacity or Capacity(5, 10, 30.0)
+        self.capacity = capacity
         self.capacity.attach(self)
+        self._checks = checks
         self._ping_idle_s = ping_idle_s
+        self._lifetime_s = lifetime_s
+        self._lifetime_jitter = lifetime_jitter
         self._now = clock.now
         self._clock = clock
-        self._idle: deque[tuple[ConnectionPoolEntry, float]] = deque()
-        self._in_use: set[ConnectionPoolEntry] = set()
+        self._idle: deque[tuple[Record, float]] = deque()
+        self._in_use: set[Record] = set()
         self._suspect_since = float("-inf")
+        self._role_doubted_at = float("-inf")
+        self._must_prove = False
+        """What is opened next shows first that its server takes writes."""
         self._retired = False
         self._follower: Callable[[BoundedPool], None] | None = None
 
     def _do_get(self) -> ConnectionPoolEntry:
         self.capacity.acquire(self)
         try:
+            now = self._now()
             try:
                 record, since = self._idle.pop()
             except IndexError:
-                record = self._open()
+                record = self._another()
             else:
-                if since <= self._suspect_since or self._now() - since > self._ping_idle_s >= 0:
-                    self._verify(record)
+                if (  # as in _is_doubtful: a call would cost every block
+                    since <= self._suspect_since
+                    or now - since > self._ping_idle_s >= 0
+                    or now >= record.expires_at
+                    or record.proven_at <= self._role_doubted_at
+                ) and not self._is_good(record):
+                    record = self._idle_one() or self._another()
         except BaseException:
             self.capacity.release(self)
             raise
+        record.taken_at = now
         self._in_use.add(record)
         return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        assert isinstance(record, Record)
         try:
             self._in_use.remove(record)
         except KeyError:
             return  # it was never handed out, or belongs to the process that forked this one
         capacity = self.capacity
+        record.holder = None
         try:
-            if self._retired:
+            if self._retired or record.dbapi_connection is None:
                 self._close(record)
             else:
                 self._idle.append((record, self._now()))
+                if capacity.openers.waiting:
+                    capacity.openers.came_back(self)
                 if capacity.held > capacity.size > 0:
                     capacity.trim()
         finally:
@@ -88,44 +116,113 @@ class BoundedPool(Pool):
         except IndexError:
             return float("inf")
 
-    def _open(self) -> ConnectionPoolEntry:
+    def holdings(self) -> list[Holding]:
+        """Return who has its connections in use."""
+        return [Holding(record.holder, record.taken_at) for record in list(self._in_use)]
+
+    # -- another connection ---------------------------------------------------------------------------------------------
+
+    def _another(self) -> Record:
+        found: Record = open_in_turn(self.capacity.openers, self, self._idle_one, self._open)
+        return found
+
+    def _open(self) -> Record:
         self.capacity.count(self)
-        record = _ConnectionRecord(self, connect=False)
+        record = Record(self, connect=False)
         try:
             self.capacity.make_room(self)
             record.get_connection()
-        except BaseException:
+            if self._must_prove:
+                self._checks.prove(record.dbapi_connection, self._dialect)
+                self._must_prove = False
+        except BaseException as error:
             self.capacity.disclaim(self)
             if record.dbapi_connection is not None:
                 record.invalidate()  # it was made, and then its preparation was cut short
+            refusal = self._checks.refusal(error)
+            if refusal is not Refusal.NONE:
+                assert isinstance(error, Exception)
+                self.capacity.refused(error, is_away=refusal is Refusal.AWAY)
             raise
+        record.opened_at = record.proven_at = now = self._now()
+        if self._lifetime_s >= 0:
+            shortened_s = self._clock.uniform(0.0, self._lifetime_s * self._lifetime_jitter)
+            record.expires_at = now + self._lifetime_s - shortened_s
+        self.capacity.opened()
         return record
 
-    def _verify(self, record: ConnectionPoolEntry) -> None:
-        """Test a connection; one that does not answer is dropped, and the caller of the pool gets a new one."""
-        connection = record.dbapi_connection
-        if connection is None:
-            return
-        dialect = cast(Any, self._dialect)
-        try:
-            alive = dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            record.invalidate(error)
-        except BaseException:
-            self.capacity.disclaim(self)
-            record.invalidate()
-            raise
-        else:
-            if not alive:
-                record.invalidate()
+    # -- idle connections -----------------------------------------------------------------------------------------------
 
-    def _close(self, record: ConnectionPoolEntry) -> None:
+    def _idle_one(self) -> Record | None:
+        """Return the idle connection that was used last and is good; None if there is none."""
+        while True:
+            try:
+                record, since = self._idle.pop()
+            except IndexError:
+                return None
+            if not self._is_doubtful(record, since) or self._is_good(record):
+                return record
+
+    def _is_doubtful(self, record: Record, since: float) -> bool:
+        now = self._now()
+        return (
+            since <= self._suspect_since
+            or now - since > self._ping_idle_s >= 0
+            or now >= record.expires_at
+            or record.proven_at <= self._role_doubted_at
+        )
+
+    def _is_good(self, record: Record) -> bool:
+        """Test a connection; one that is not good is dropped, and what that says of the others is noted."""
+        at_role = record.proven_at <= self._role_doubted_at
+        if self._now() >= record.expires_at or (at_role and self._checks.role is not Role.WRITER):
+            self._close(record)
+            return False
+        try:
+            finding = self._checks.look(record.dbapi_connection, self._dialect, at_role=at_role)
+        except BaseException:
+            self._drop(record)
+            raise
+        if finding is Finding.GOOD:
+            if at_role:
+                record.proven_at = self._now()
+            self.capacity.answered()
+            return True
+        self._drop(record)
+        self.capacity.unanswered()
+        return False
+
+    def _close(self, record: Record) -> None:
         self.capacity.disclaim(self)
         record.close()
+
+    def _drop(self, record: Record) -> None:
+        """Close a connection of which nothing is expected any more, not even a goodbye."""
+        self.capacity.disclaim(self)
+        if record.dbapi_connection is not None:
+            self._checks.cut(record.dbapi_connection)
+            record.invalidate()
 
     def suspect(self) -> None:
         """Test each connection that is idle now before its next use: one of them was found dead."""
         self._suspect_since = self._now()
+
+    def doubt_role(self) -> None:
+        """Use no connection that is open now before it has shown that its server is the primary.
+
+        Writers are asked; what readers got from a server that is one no more may be old, so theirs are replaced.
+        """
+        self._role_doubted_at = self._now()
+        self._must_prove = self._checks.role is Role.WRITER
+
+    def condemn(self) -> None:
+        """Drop all idle connections: there is evidence that they are dead."""
+        while True:
+            try:
+                record, _ = self._idle.popleft()
+            except IndexError:
+                return
+            self._drop(record)
 
     def evict(self) -> bool:
         """Close the connection that was idle longest; return whether there was one."""
@@ -135,6 +232,8 @@ class BoundedPool(Pool):
             return False
         self._close(record)
         return True
+
+    # -- the pool as a whole --------------------------------------------------------------------------------------------
 
     def retire(self) -> None:
         """Close each connection when it comes back, instead of keeping it."""
@@ -158,9 +257,11 @@ class BoundedPool(Pool):
         """Return what makes a pool with the settings of this one."""
         return {
             "capacity": self.capacity,
+            "checks": self._checks,
             "ping_idle_s": self._ping_idle_s,
+            "lifetime_s": self._lifetime_s,
+            "lifetime_jitter": self._lifetime_jitter,
             "clock": self._clock,
-            "recycle": self._recycle,
             "echo": self.echo,
             "logging_name": self._orig_logging_name,
             "reset_on_return": self._reset_on_return,

@@ -14,7 +14,15 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.url_mask import mask, secrets_of
-from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, DBLockTimeout, Outcome
+from dbkit.exceptions import (
+    CommitUnknown,
+    DBConnectionError,
+    DBError,
+    DBLockTimeout,
+    DBNotPrimary,
+    DBReadOnly,
+    Outcome,
+)
 
 
 def install(engine: Engine, backend: Backend, role: Role) -> None:
@@ -41,14 +49,16 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
             at_commit=committing,
             place=_place(engine, role),
         )
+        if role is Role.WRITER and isinstance(error, DBReadOnly) and _is_not_primary(backend, connection, error):
+            error = _not_primary(error)
         if connection is not None:
             # SQLAlchemy goes by words in the text, which may be the user's; the rules go by the code
-            cast(Any, context).is_disconnect = isinstance(error, DBConnectionError)
+            cast(Any, context).is_disconnect = isinstance(error, DBConnectionError | DBNotPrimary)
         if context.is_disconnect:
             # one dead connection says little of the others: they are tested before their next use
             cast(Any, context).invalidate_pool_on_disconnect = False
             if not (isinstance(connection, TrackedConnection) and connection.was_cut):
-                _suspect(context.engine)
+                _suspect(context.engine, error)
         if not isinstance(connection, TrackedConnection):
             return error
         if committing and error.outcome is Outcome.UNKNOWN:
@@ -109,9 +119,35 @@ def _is_sqlalchemys_own(context: ExceptionContext) -> bool:
     return execution is not None and bool(execution.execution_options.get("skip_user_error_events"))
 
 
-def _suspect(engine: Engine | None) -> None:
-    if engine is not None and isinstance(engine.pool, BoundedPool):
+def _suspect(engine: Engine | None, error: DBError) -> None:
+    if engine is None or not isinstance(engine.pool, BoundedPool):
+        return
+    if isinstance(error, DBNotPrimary) or error.errno == _LEFT_ITS_CLUSTER:
+        engine.pool.capacity.doubt_role()
+    else:
         engine.pool.capacity.suspect()
+
+
+def _is_not_primary(backend: Backend, connection: Any, error: DBReadOnly) -> bool:
+    if connection is None or connection.invalidated:
+        return False
+    return backend.is_not_primary(connection.connection.dbapi_connection, connection.dialect.driver, error)
+
+
+def _not_primary(error: DBReadOnly) -> DBNotPrimary:
+    found = DBNotPrimary.classify(
+        f"{DBNotPrimary.summary} ({error.code}); {DBNotPrimary.advice}",
+        inner_exception=error.orig,
+        sqlstate=error.sqlstate,
+        errno=error.errno,
+        statement=error.statement,
+    )
+    found.__cause__ = error.orig
+    return found
+
+
+_LEFT_ITS_CLUSTER = 1047
+"""MySQL's number for a Galera node that serves no one: it goes on answering a ping."""
 
 
 _NO_REPLY = (

@@ -144,6 +144,7 @@ class Transaction:
                 factory.dispose_stale()
             engine = lane.engine
             fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
+            fairy._connection_record.holder = self.owner
             if self.is_over:  # a task wanted it that nobody has waited for
                 fairy.close()
                 refuse_ended()

@@ -11,10 +11,11 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
 from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.limits import Limits
-from dbkit.backends.mysql import limits, session
+from dbkit.backends.mysql import limits, primary, session
 from dbkit.backends.mysql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.mysql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
+from dbkit.exceptions import DBReadOnly
 from dbkit.spec import Isolation
 
 
@@ -65,6 +66,12 @@ class MySQL:
 
     def abandon(self, connection: Any, driver: str) -> None:
         """The socket closes with the objects."""
+
+    def takes_writes(self, connection: Any, driver: str) -> bool:
+        return primary.takes_writes(connection)
+
+    def is_not_primary(self, connection: Any, driver: str, error: DBReadOnly) -> bool:
+        return primary.is_not_primary(error)
 
     def before_close(self, connection: Any) -> None:
         """The server does it when the session ends."""

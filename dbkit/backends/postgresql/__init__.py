@@ -11,10 +11,11 @@ from dbkit.backends.base import Role, SessionFacts, SessionSettings, Standing
 from dbkit.backends.cord import Cord
 from dbkit.backends.fencing import Fencing, StatusFencing
 from dbkit.backends.limits import Limits
-from dbkit.backends.postgresql import limits, session
+from dbkit.backends.postgresql import limits, primary, session
 from dbkit.backends.postgresql.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.postgresql.errors import RULES
 from dbkit.backends.provisioning import Provisioning
+from dbkit.exceptions import DBReadOnly
 from dbkit.spec import Isolation
 
 
@@ -64,6 +65,12 @@ class PostgreSQL:
 
     def abandon(self, connection: Any, driver: str) -> None:
         """The socket closes with the objects."""
+
+    def takes_writes(self, connection: Any, driver: str) -> bool:
+        return primary.takes_writes(connection)
+
+    def is_not_primary(self, connection: Any, driver: str, error: DBReadOnly) -> bool:
+        return primary.is_not_primary(connection, driver)
 
     def before_close(self, connection: Any) -> None:
         """The server does it when the session ends."""

@@ -21,6 +21,8 @@ LIBPQ = frozenset(
 )
 """Connection keywords. Source: PostgreSQL 18, libpq, "Parameter Key Words". An older libpq knows fewer."""
 
+_KEEPALIVE = frozenset({"keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval"})
+
 ASYNCPG = frozenset(
     "host port user password passfile service servicefile database command_timeout ssl krbsrvname gsslib "
     "target_session_attrs".split()
@@ -75,6 +77,7 @@ DRIVERS: Mapping[str, Driver] = {
             partner="psycopg",
             arguments=_psycopg_arguments,
             translations={"ssl": "sslmode"},
+            keepalive_arguments=_KEEPALIVE,
         ),
         # SQLAlchemy's second name of the same driver, for asyncio alone.
         Driver(
@@ -85,6 +88,7 @@ DRIVERS: Mapping[str, Driver] = {
             partner="psycopg",
             arguments=_psycopg_arguments,
             translations={"ssl": "sslmode"},
+            keepalive_arguments=_KEEPALIVE,
         ),
         Driver(
             name="psycopg2",
@@ -94,6 +98,7 @@ DRIVERS: Mapping[str, Driver] = {
             partner="asyncpg",
             arguments=_psycopg2_arguments,
             translations={"ssl": "sslmode", "database": "dbname"},
+            keepalive_arguments=_KEEPALIVE,
         ),
         # asyncpg reads sslmode's values in ``ssl``. Source: asyncpg, API reference, ``connect``.
         Driver(

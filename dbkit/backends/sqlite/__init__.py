@@ -15,6 +15,7 @@ from dbkit.backends.provisioning import Provisioning
 from dbkit.backends.sqlite import limits, session
 from dbkit.backends.sqlite.drivers import DEFAULTS, DRIVERS
 from dbkit.backends.sqlite.errors import RULES
+from dbkit.exceptions import DBReadOnly
 from dbkit.spec import Isolation
 
 
@@ -65,6 +66,14 @@ class SQLite:
     def abandon(self, connection: Any, driver: str) -> None:
         if driver == "aiosqlite":
             session.stop_worker(connection)
+
+    def takes_writes(self, connection: Any, driver: str) -> bool:
+        """A file has no other server."""
+        return True
+
+    def is_not_primary(self, connection: Any, driver: str, error: DBReadOnly) -> bool:
+        """A file has no other server."""
+        return False
 
     def before_close(self, connection: Any) -> None:
         session.before_close(connection)

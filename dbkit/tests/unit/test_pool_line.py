@@ -43,6 +43,11 @@ class Role:
     def suspect(self):
         pass
 
+    doubt_role = condemn = suspect
+
+    def holdings(self):
+        return []
+
     def take(self):
         """Use a connection; return whether it had to be opened."""
         self.capacity.acquire(self)

@@ -1,0 +1,248 @@
+"""Who opens connections while the server is unwell: one or two for all, and the others hear what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import testtools
+from sqlalchemy.util import greenlet_spawn
+
+from dbkit.deadline import LIMIT, Deadline
+from dbkit.engines.opening import Openers, Turn, open_in_turn
+from dbkit.exceptions import DeadlineExceeded, PoolTimeout
+from dbkit.testing.servers.polling import wait_until
+from dbkit.tests.steering import SteeredClock, Worker, interrupt, turns
+
+_WAIT_S = 20.0
+
+
+class OpenersTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.clock = SteeredClock()
+        self.openers = Openers(_WAIT_S, self.clock)
+        self.idle = []
+        self.opened = 0
+        self.at_once = self.most = 0
+        self.lock = threading.Lock()
+        self.go = threading.Event()
+        self.error = None
+
+    def open_one(self):
+        with self.lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        try:
+            assert self.go.wait(_WAIT_S)
+            if self.error is not None:
+                self.openers.refused(self.error)
+                raise self.error
+        finally:
+            with self.lock:
+                self.at_once -= 1
+        self.opened += 1
+        self.openers.opened()
+        return f"new {self.opened}"
+
+    def one(self, pool="pool"):
+        return open_in_turn(self.openers, pool, lambda: self.idle.pop() if self.idle else None, self.open_one)
+
+    def workers(self, count, running):
+        """Let threads ask for a connection; return them when so many are opening one and the others wait."""
+        found = [Worker(self.one) for _ in range(count)]
+        wait_until(lambda: self.at_once == running, _WAIT_S, f"{running} that open")
+        wait_until(lambda: len(self.openers.waiting) == count - running, _WAIT_S, f"{count - running} that wait")
+        return found
+
+
+class TestTurns(OpenersTest):
+    def test_all_open_at_once_while_the_server_is_well(self):
+        workers = self.workers(10, running=10)
+        self.go.set()
+        self.assertEqual(10, len({worker.outcome() for worker in workers}))
+
+    def test_two_at_a_time_after_a_loss(self):
+        self.openers.lost()
+        workers = self.workers(10, running=2)
+        self.go.set()
+        for worker in workers:
+            worker.outcome()
+        self.assertEqual(10, self.opened)
+        self.assertIsNone(self.openers.limit)
+
+    def test_one_at_a_time_after_a_refusal(self):
+        self.openers.refused(OSError("refused"))
+        self.workers(5, running=1)
+        self.go.set()
+
+    def test_each_success_lets_one_more_try(self):
+        self.openers.refused(OSError("refused"))
+        found = []
+        for _ in range(4):
+            found.append(self.openers.limit)
+            self.openers.opened()
+        self.assertEqual([1, 2, 3, 4], found)
+        self.assertIsNone(self.openers.limit)
+
+    def test_a_loss_does_not_forgive_a_refusal(self):
+        self.openers.refused(OSError("refused"))
+        self.openers.lost()
+        self.assertEqual(1, self.openers.limit)
+
+    def test_those_who_wait_share_the_failure(self):
+        self.openers.lost()
+        workers = self.workers(20, running=2)
+        self.error = OSError("refused")
+        self.go.set()
+        for worker in workers:
+            self.assertIs(self.error, self.assertRaises(OSError, worker.outcome))
+        self.assertEqual((2, 0), (self.most, self.opened))
+
+    def test_without_it_each_has_a_timeout_of_its_own(self):
+        """The negative control: as long as nothing is known of the server, everyone tries."""
+        workers = self.workers(20, running=20)
+        self.error = OSError("refused")
+        self.go.set()
+        for worker in workers:
+            self.assertRaises(OSError, worker.outcome)
+        self.assertEqual(20, self.most)
+
+    def test_a_connection_that_comes_back_serves_who_waits(self):
+        self.openers.lost()
+        workers = self.workers(3, running=2)
+        self.openers.came_back("another pool")
+        self.assertEqual(1, len(self.openers.waiting))
+        self.idle.append("old")
+        self.openers.came_back("pool")
+        wait_until(lambda: not self.idle, _WAIT_S, "the idle one taken")
+        self.go.set()
+        self.assertIn("old", {worker.outcome() for worker in workers})
+        self.assertEqual(2, self.opened)
+
+    def test_who_finds_that_it_was_taken_waits_again(self):
+        self.openers.lost()
+        self.workers(3, running=2)
+        self.openers.came_back("pool")
+        wait_until(lambda: len(self.openers.waiting) == 1, _WAIT_S, "the third in the line again")
+        self.go.set()
+        wait_until(lambda: self.opened == 3, _WAIT_S, "three that were opened")
+
+    def test_one_that_is_interrupted_hands_its_turn_on(self):
+        self.openers.refused(OSError("refused"))
+        self.assertIs(Turn.OPEN, self.openers.enter("pool"))
+        workers = [Worker(self.openers.enter, "pool")]
+        wait_until(lambda: len(self.openers.waiting) == 1, _WAIT_S, "the first in the line")
+        workers.append(Worker(self.openers.enter, "pool"))
+        wait_until(lambda: len(self.openers.waiting) == 2, _WAIT_S, "the second in the line")
+        interrupt(workers[0], KeyboardInterrupt)
+        self.openers.leave()
+        self.assertRaises(KeyboardInterrupt, workers[0].outcome)
+        self.assertIs(Turn.OPEN, workers[1].outcome())
+
+    def test_one_that_is_interrupted_while_it_opens_is_no_failure_of_the_server(self):
+        self.openers.lost()
+
+        def stop():
+            raise KeyboardInterrupt
+
+        self.assertRaises(KeyboardInterrupt, open_in_turn, self.openers, "pool", lambda: None, stop)
+        self.go.set()
+        self.assertEqual("new 1", self.one())
+
+    def test_who_waits_in_vain_is_told_so(self):
+        self.openers = Openers(0.0, self.clock)
+        self.openers.refused(OSError("refused"))
+        self.openers.enter("pool")
+        error = self.assertRaises(PoolTimeout, Worker(self.one).outcome)
+        self.assertIn("connect_timeout", str(error))
+        self.assertEqual(0, len(self.openers.waiting))
+
+    def test_a_deadline_ends_the_wait(self):
+        self.openers.refused(OSError("refused"))
+        self.openers.enter("pool")
+
+        def hurried():
+            LIMIT.set(Deadline.after(0.01))
+            self.one()
+
+        self.assertRaises(DeadlineExceeded, Worker(hurried).outcome)
+
+
+class TestPauses(OpenersTest):
+    def refuse(self, times):
+        for _ in range(times):
+            self.openers.refused(OSError("refused"))
+
+    def pause(self):
+        self.clock.slept.clear()
+        self.openers.pause()
+        return [round(each, 3) for each in self.clock.slept]
+
+    def test_the_first_attempt_waits_for_nothing(self):
+        self.assertEqual([], self.pause())
+        self.openers.lost()
+        self.assertEqual([], self.pause())
+
+    def test_each_refusal_doubles_the_pause_up_to_half_a_second(self):
+        found = []
+        for _ in range(6):
+            self.refuse(1)
+            found += self.pause()
+        self.assertEqual([0.03, 0.06, 0.12, 0.24, 0.375, 0.375], found)
+
+    def test_a_success_ends_them(self):
+        self.refuse(3)
+        self.openers.opened()
+        self.assertEqual([], self.pause())
+
+    def test_time_that_has_passed_counts(self):
+        self.refuse(1)
+        self.clock.time += 0.02
+        self.assertEqual([0.01], self.pause())
+        self.clock.time += 1
+        self.assertEqual([], self.pause())
+
+    def test_a_deadline_that_comes_before_its_end_ends_it(self):
+        self.refuse(5)
+        token = LIMIT.set(Deadline.after(0.1, self.clock))
+        self.addCleanup(LIMIT.reset, token)
+        self.assertRaises(DeadlineExceeded, self.pause)
+        self.assertEqual([0.1], [round(each, 3) for each in self.clock.slept])
+
+
+class TestTasks(testtools.TestCase):
+    def test_they_share_the_failure(self):
+        async def body():
+            openers = Openers(_WAIT_S, SteeredClock(), in_tasks=True)
+            openers.lost()
+            error = OSError("refused")
+            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool")) for _ in range(10)]
+            await turns(20)
+            self.assertEqual(8, len(openers.waiting))
+            openers.refused(error)
+            openers.leave()
+            openers.leave()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            self.assertEqual([Turn.OPEN] * 2 + [error] * 8, found)
+
+        asyncio.run(body())
+
+    def test_a_cancelled_one_hands_its_turn_on(self):
+        async def body(steps):
+            openers = Openers(_WAIT_S, SteeredClock(), in_tasks=True)
+            openers.refused(OSError("refused"))
+            openers.enter("pool")
+            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool")) for _ in range(2)]
+            await turns(20)
+            openers.leave()
+            await turns(steps)
+            tasks[0].cancel()
+            await asyncio.wait(tasks[:1])
+            if not tasks[0].cancelled():
+                openers.leave()
+            async with asyncio.timeout(5):
+                self.assertIs(Turn.OPEN, await tasks[1])
+
+        for steps in range(6):
+            asyncio.run(body(steps))
