@@ -266,7 +266,7 @@ class Capacity:
             if not min(self._pools, key=_idle_since).evict():
                 return
 
-    # -- what was seen of the server ------------------------------------------------------------------------------------
+    # -- what was seen of the server -----------------------------------------------------------------------------------
 
     def suspect(self) -> None:
         """Test each connection that is idle now before its next use: one of them was found dead."""
@@ -338,7 +338,7 @@ _INSTEAD_OF_ITSELF = (
     "max_pool_size or max_overflow to at least one more than the callers that nest blocks at a time"
 )
 _OVERLOADED = (
-    "the line for a connection is too long: for {0.interval_s:g} s nobody has waited for less than {0.target_s:g} s, so "
-    "those who have waited for more than {0.patience_s:g} s are turned away; send less, or look for blocks that hold "
-    "their connections for long"
+    "the line for a connection is too long: for {0.interval_s:g} s nobody has waited for less than {0.target_s:g} s, "
+    "so those who have waited for more than {0.patience_s:g} s are turned away; send less, or look for blocks that "
+    "hold their connections for long"
 )

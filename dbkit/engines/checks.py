@@ -13,7 +13,6 @@ from dbkit.deadline import LIMIT, Deadline
 from dbkit.engines.watchdog import WATCHDOG
 from dbkit.exceptions import DBConnectionError, DBNotPrimary, DBTooManyConnections
 
-
 LOG = logging.getLogger(__name__)
 
 
@@ -125,8 +124,8 @@ def _sooner(limit: Deadline | None, bound_s: float) -> tuple[Deadline | None, fl
     return limit, limit.check("the test of a connection")
 
 
-_NO_ANSWER = "the connection to the database was lost: it was just opened, and did not say in time whether it takes writes"
+_NO_ANSWER = "the connection to the database was lost: it was just opened, and did not tell whether it takes writes"
 _NOT_PRIMARY = (
-    "the server that the URL leads to takes no writes: it is a replica, or was made read-only; wait until the URL leads "
-    "to the primary, or check it"
+    "the server that the URL leads to takes no writes: it is a replica, or was made read-only; wait until the URL "
+    "leads to the primary, or check it"
 )

@@ -120,9 +120,7 @@ def _capacity(settings: EngineSettings, backend: Backend, url: URL, colour: Colo
         size, overflow = 1, 0
     target_s = settings.pool_queue_target
     shedding = None if target_s is None else Shedding(target_s, settings.pool_queue_interval)
-    return Capacity(
-        size, overflow, timeout_s, in_tasks=colour is Colour.ASYNCIO, shedding=shedding, clock=clock
-    )
+    return Capacity(size, overflow, timeout_s, in_tasks=colour is Colour.ASYNCIO, shedding=shedding, clock=clock)
 
 
 def _create(

@@ -1,4 +1,4 @@
-"""Who holds the connections of a pool: names, times and places in the code, for the error of a pool that is exhausted."""
+"""Who holds the connections of a pool: names, times and places in the code, for the error of an exhausted pool."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Openers:
         self.waiting = self._line.places
         """Those who wait for others to try."""
 
-    # -- what is known of the server ------------------------------------------------------------------------------------
+    # -- what is known of the server -----------------------------------------------------------------------------------
 
     def lost(self) -> None:
         """A connection was found dead: let few open new ones until some have been opened."""
@@ -84,7 +84,7 @@ class Openers:
                 self.limit = None if self.limit + 1 >= ENOUGH else self.limit + 1
             self._admit()
 
-    # -- the line -------------------------------------------------------------------------------------------------------
+    # -- the line ------------------------------------------------------------------------------------------------------
 
     def enter(self, pool: object) -> Turn:
         """Wait for one's turn; who may open calls :meth:`leave` in the end.
@@ -191,6 +191,6 @@ def open_in_turn(openers: Openers, pool: object, idle: Callable[[], Any], open_o
 
 
 _NOBODY_GOT_THROUGH = (
-    "the server is not well, so one caller at a time tries to reach it, and within {0:g} s none has got an answer; look "
-    "at the server and at the network, or lower [database] connect_timeout"
+    "the server is not well, so one caller at a time tries to reach it, and within {0:g} s none has got an answer; "
+    "look at the server and at the network, or lower [database] connect_timeout"
 )

@@ -89,8 +89,7 @@ class BoundedPool(Pool):
         self._in_use.add(record)
         return record
 
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        assert isinstance(record, Record)
+    def _do_return_conn(self, record: Any) -> None:  # always a Record
         try:
             self._in_use.remove(record)
         except KeyError:
@@ -120,7 +119,7 @@ class BoundedPool(Pool):
         """Return who has its connections in use."""
         return [Holding(record.holder, record.taken_at) for record in list(self._in_use)]
 
-    # -- another connection ---------------------------------------------------------------------------------------------
+    # -- another connection --------------------------------------------------------------------------------------------
 
     def _another(self) -> Record:
         found: Record = open_in_turn(self.capacity.openers, self, self._idle_one, self._open)
@@ -151,7 +150,7 @@ class BoundedPool(Pool):
         self.capacity.opened()
         return record
 
-    # -- idle connections -----------------------------------------------------------------------------------------------
+    # -- idle connections ----------------------------------------------------------------------------------------------
 
     def _idle_one(self) -> Record | None:
         """Return the idle connection that was used last and is good; None if there is none."""
@@ -233,7 +232,7 @@ class BoundedPool(Pool):
         self._close(record)
         return True
 
-    # -- the pool as a whole --------------------------------------------------------------------------------------------
+    # -- the pool as a whole -------------------------------------------------------------------------------------------
 
     def retire(self) -> None:
         """Close each connection when it comes back, instead of keeping it."""

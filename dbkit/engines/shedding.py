@@ -1,7 +1,7 @@
 """When a queue has been slow for too long, and who is turned away then.
 
-The rule is CoDel's (controlled delay), as a queue of callers needs it: a burst is no fault, and passes; a queue in which
-nobody is served soon any more is one that only grows, and whoever has waited long in it will not be glad of the answer.
+The rule is CoDel's (controlled delay), as a queue of callers needs it: a burst is no fault, and passes; a queue in
+which nobody is served soon any more only grows, and whoever has waited long in it will not be glad of the answer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Shedding:
         return next((number for number, since in enumerate(came) if now - since <= self.patience_s), len(came))
 
     def _turn(self, now: float, longest_s: float) -> None:
-        """Judge the interval if it has ended, and begin another one; if nobody was served in it, by the longest wait."""
+        """Judge the interval if it has ended, by the longest wait if nobody was served in it; begin another one."""
         if now < self._until:
             return
         least_s = longest_s if self._least_s == _NOBODY else self._least_s

@@ -22,6 +22,7 @@ class Peer(sqlite3.Connection):
 
     home = None
     is_dead = False
+    is_new = True
     statements = 0
 
     def cursor(self, *args, **kwargs):
@@ -69,7 +70,7 @@ class PoolTest(testtools.TestCase):
         self.clock = SteeredClock()
         self.capacity = Capacity(2, 1, 0.0)
 
-    def pool(self, ping_idle_s=30.0, **kw):
+    def pool(self, ping_idle_s=30.0, checks=None, **kw):
         engine = create_engine(
             "sqlite://",
             creator=self.home.connect,
@@ -77,7 +78,7 @@ class PoolTest(testtools.TestCase):
             capacity=self.capacity,
             clock=self.clock,
             ping_idle_s=ping_idle_s,
-            checks=Checks(registry.backend_for("sqlite"), "pysqlite", Role.WRITER, 2.0),
+            checks=checks or Checks(registry.backend_for("sqlite"), "pysqlite", Role.WRITER, 2.0),
             **kw,
         )
         engine.raw_connection().close()  # SQLAlchemy's own look at the first connection
