@@ -59,6 +59,9 @@ class Opener:
     def isolation(self, level: Any) -> Opener:
         return self._modified(self.manager.isolation(level))
 
+    def deadline(self, seconds: float) -> Opener:
+        return self._modified(self.manager.deadline(seconds))
+
     def retrying(self, *args: Any, **kwargs: Any) -> Opener:
         return self._modified(self.manager.retrying(*args, **kwargs))
 
