@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import counting, timing
+from benchmarks import counting, deadline, timing
 from benchmarks.choice import at_hand, chosen_backends, pin, positive
 from benchmarks.driving import Course, Numbers
 from benchmarks.kit import command as kit
@@ -26,6 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     """Measure what the arguments ask for; return the exit status: 1 if nothing could be measured."""
     if arguments[:1] == ["kit"]:
         return kit.run(arguments[1:])
+    if arguments[:1] == ["deadline"]:
+        return deadline.run(arguments[1:])
     options = _parser().parse_args(arguments)
     scenarios = [each for each in SCENARIOS if not options.scenario or each.name in options.scenario]
     rounds = options.rounds if options.rounds is not None else 3 if options.quick else 15
@@ -53,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what a transaction costs with dbkit, bare SQLAlchemy, oslo.db and the raw drivers.",
-        epilog="python -m benchmarks kit measures what the test kit costs; it has a --help of its own.",
+        epilog="python -m benchmarks kit measures what the test kit costs; python -m benchmarks deadline "
+        "how late a caller is answered whose server has fallen silent; each has a --help of its own.",
     )
     defaults = ", ".join(each.name for each in BACKENDS if each.by_default)
     parser.add_argument(

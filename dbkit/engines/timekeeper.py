@@ -74,12 +74,13 @@ class TimeKeeper:
         cord = self._cord
         if cord is None:
             return
-        cord.cut()
+        # said before it is done: who waits may wake at once, and looks
         if isinstance(cord, CallCord):
             self._interrupted = True
             self._guard = self._watchdog.arm(_AGAIN_S, self._cut)
         elif self._connection is not None:
             self._was_cut = self._connection.was_cut = True
+        cord.cut()
 
     def let_go(self, connection: TrackedConnection) -> None:
         """Take the bounds off; a connection that was cut is not used again."""
