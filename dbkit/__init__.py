@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dbkit.ambient import within
     from dbkit.database import Database
     from dbkit.retry import wrap_db_retry
 
-__all__ = ["Database", "wrap_db_retry"]
+__all__ = ["Database", "within", "wrap_db_retry"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from dbkit import database
 
         return database.Database
+    if name == "within":
+        from dbkit import ambient
+
+        return ambient.within
     if name == "wrap_db_retry":
         from dbkit import retry
 

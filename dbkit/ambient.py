@@ -6,10 +6,12 @@ no chain, a new asyncio task with a copy of its parent's: so a block remembers i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, Self
 
-from dbkit.deadline import Deadline, sooner
+from dbkit.deadline import Deadline, seconds_of, sooner
 
 
 class Frame:
@@ -85,3 +87,23 @@ def leave(token: Token[Any]) -> None:
         CURRENT.reset(token)
     except ValueError:
         pass
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let each block inside end before so much time has passed, counted from here, with all that it waits for.
+
+    It is written ``with dbkit.within(0.8):`` in asyncio too. Blocks inside may have sooner deadlines of their own.
+
+    :param seconds: more than 0.
+    :raises InvalidSetting: it is not.
+
+    .. versionadded:: 0.1
+    """
+    frame = Bounds(Deadline.after(seconds_of(seconds)), innermost())
+    token = CURRENT.set(frame)
+    try:
+        yield
+    finally:
+        frame.is_open = False
+        leave(token)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
-from dbkit.exceptions import DeadlineExceeded, Outcome
+from dbkit.exceptions import DeadlineExceeded, InvalidSetting, Outcome
 
 
 class Deadline:
@@ -62,6 +63,16 @@ def sooner(one: Deadline | None, other: Deadline | None) -> Deadline | None:
     if one is None or other is None:
         return other if one is None else one
     return one if one.at <= other.at else other
+
+
+def seconds_of(seconds: object) -> float:
+    """Return the seconds of a deadline, checked.
+
+    :raises InvalidSetting: it is no number above 0.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise InvalidSetting(f"a deadline is a number of seconds above 0; it is {seconds!r}")
+    return float(seconds)
 
 
 LIMIT: ContextVar[Deadline | None] = ContextVar("dbkit_deadline_of_the_wait", default=None)

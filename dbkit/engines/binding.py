@@ -1,13 +1,19 @@
-"""A deadline for a part of a transaction."""
+"""Deadlines for what is less than a block: a part of a transaction, and a question outside any."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from sqlalchemy.engine import Connection
+
+from dbkit.backends.base import Backend
 from dbkit.deadline import Deadline
+from dbkit.engines.arriving import arriving
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import guarded
-from dbkit.engines.timekeeper import TimeKeeper
+from dbkit.engines.timekeeper import GRACE_S, TimeKeeper
+from dbkit.engines.watchdog import WATCHDOG
 
 
 def bind(connection: TrackedConnection, deadline: Deadline) -> Callable[[], None]:
@@ -27,3 +33,24 @@ def bind(connection: TrackedConnection, deadline: Deadline) -> Callable[[], None
         keeper.leave(watched)
 
     return unbind
+
+
+@contextmanager
+def connected(connect: Callable[[], Connection], backend: Backend, deadline: Deadline) -> Iterator[Connection]:
+    """Give a connection outside any block, on which all ends soon after the deadline.
+
+    :param connect: takes it from its pool.
+    :raises DeadlineExceeded: there was none in time.
+    """
+    with arriving(deadline):
+        connection = connect()
+    with connection:
+        cord = backend.cord(connection.connection.dbapi_connection, connection.dialect.driver.removesuffix("_async"))
+        guard = None if cord is None else WATCHDOG.arm(deadline.left_s + GRACE_S, cord.cut)
+        try:
+            yield connection
+        finally:
+            if guard is not None and cord is not None:
+                if guard.disarm() and not connection.invalidated:
+                    connection.invalidate()
+                cord.let_go()

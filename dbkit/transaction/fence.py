@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from dbkit.backends.base import Backend
 from dbkit.backends.fencing import Fencing, StatusFencing, Verdict, fence_of, status_fence_of
 from dbkit.deadline import Deadline, sooner
+from dbkit.engines.binding import connected
 from dbkit.engines.create import Lane
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.statements import may_store
@@ -24,6 +25,7 @@ from dbkit.exceptions import (
     DBConnectionError,
     DBError,
     DBNonExistentTable,
+    DeadlineExceeded,
     Outcome,
     UsageError,
 )
@@ -189,9 +191,11 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
     while True:
         wait_s = min(_WAIT_S, max(bound.left_s, 0.05))
         try:
-            verdict = _ask(lane, partial(way.verdict, token=token, wait_s=wait_s))
+            verdict = _ask(lane, partial(way.verdict, token=token, wait_s=wait_s), bound)
         except UsageError:
             raise
+        except DeadlineExceeded as error:
+            raise _unknown(token, _SILENT.format(bound.seconds)) from error
         except DBError as error:
             if not error.transient and error.outcome is not Outcome.UNKNOWN:
                 raise _unknown(token, f"the database refused to say: {error}") from error
@@ -205,11 +209,11 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
                 return verdict is Verdict.COMMITTED
             failed, held = None, True
         if held and asked_before:
-            _end_original(lane, way, token)
+            _end_original(lane, way, token, bound)
         asked_before = True
         pause = min(_LONGEST_PAUSE_S, factory.clock.uniform(_SHORTEST_PAUSE_S, 3 * pause))
         if bound.left_s <= pause:
-            raise _unknown(token, f"the database did not say within {bound.seconds:g} s") from failed
+            raise _unknown(token, _SILENT.format(bound.seconds)) from failed
         factory.pause(pause, colour)
 
 
@@ -224,25 +228,26 @@ def connect(lane: Lane) -> Connection:
         raise typed from error
 
 
-def _ask(lane: Lane, question: Callable[[Connection], Verdict]) -> Verdict:
-    with connect(lane) as connection, connection.begin() as transaction:
+def _ask(lane: Lane, question: Callable[[Connection], Verdict], bound: Deadline) -> Verdict:
+    with connected(partial(connect, lane), lane.backend, bound) as connection, connection.begin() as transaction:
         verdict = question(connection)
         if verdict is Verdict.PURGED:
             transaction.rollback()  # nothing is to be learned from the row that the question has left
         return verdict
 
 
-def _end_original(lane: Lane, way: Way, token: str) -> None:
+def _end_original(lane: Lane, way: Way, token: str, bound: Deadline) -> None:
     def end(connection: Connection) -> Verdict:
         way.end_original(connection, token)
         return Verdict.OPEN
 
     try:
-        _ask(lane, end)
+        _ask(lane, end, bound)
     except DBError as error:
         LOG.debug("the session of a transaction in doubt could not be ended: %s", error)
 
 
+_SILENT = "the database did not say within {0:g} s"
 _FORGOTTEN = "it is too long ago, or the server is not the one that it was, so nobody knows any more; look at the data"
 _LATER = "; ask database.outcome(error.token) later, from any process"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from sqlalchemy.engine import Engine
 
+from dbkit.deadline import seconds_of
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
 from dbkit.retry.statistics import RetryStatistics
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
@@ -161,9 +161,7 @@ class Modifiers:
 
         .. versionadded:: 0.1
         """
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise InvalidSetting(f"a deadline is a number of seconds above 0; it is {seconds!r}")
-        return self._protected(deadline_s=float(seconds))
+        return self._protected(deadline_s=seconds_of(seconds))
 
     def _protected(self, **changes: Any) -> Self:
         return self._with(protection=replace(self.spec.protection or Protection(), **changes))

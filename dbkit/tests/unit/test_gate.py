@@ -10,8 +10,10 @@ from threading import get_ident
 import testtools
 from sqlalchemy.util import greenlet_spawn
 
+from dbkit.deadline import Deadline
+from dbkit.engines.arriving import arriving
 from dbkit.engines.gate import Gate, gate_for
-from dbkit.exceptions import DBLockTimeout, ModeConflict
+from dbkit.exceptions import DBLockTimeout, DeadlineExceeded, ModeConflict
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import Worker, interrupt, until
 
@@ -367,3 +369,29 @@ class TestGateByName(testtools.TestCase):
     def test_threads_that_ask_at_once_get_one_gate(self):
         gates = [worker.outcome() for worker in [Worker(gate_for, "/srv/at-once.db", 1.0) for _ in range(16)]]
         self.assertEqual(1, len({id(gate) for gate in gates}))
+
+
+class TestGateWithADeadline(testtools.TestCase):
+    def test_the_turn_is_waited_for_no_longer_than_the_deadline(self):
+        gate = Gate("the SQLite database 'app.db'", _LONG_S)
+        gate.acquire(get_ident())
+        self.addCleanup(gate.release, get_ident())
+
+        def wait():
+            with arriving(Deadline.after(0.02)):
+                gate.acquire(get_ident())
+
+        error = self.assertRaises(DeadlineExceeded, Worker(wait).outcome)
+        self.assertIn("the turn for the SQLite database 'app.db'", str(error))
+        self.assertEqual(0, gate.waiting)
+
+    def test_a_deadline_that_is_far_away_leaves_the_timeout_as_it_is(self):
+        gate = Gate("the SQLite database 'app.db'", 0.02)
+        gate.acquire(get_ident())
+        self.addCleanup(gate.release, get_ident())
+
+        def wait():
+            with arriving(Deadline.after(_LONG_S)):
+                gate.acquire(get_ident())
+
+        self.assertRaises(DBLockTimeout, Worker(wait).outcome)

@@ -7,6 +7,7 @@ import logging
 import fixtures
 import testtools
 
+from dbkit.deadline import Deadline
 from dbkit.engines.probe import probing
 from dbkit.exceptions import (
     DBAccessDenied,
@@ -67,6 +68,13 @@ class TestProbing(testtools.TestCase):
         server = Server(refused())
         self.assertRaises(DBConnectionError, self.probe, server, 3)
         self.assertEqual((4, [10.0] * 3), (server.attempts, self.clock.slept))
+
+    def test_no_wait_begins_that_would_end_after_a_deadline(self):
+        server = Server(refused())
+        deadline = Deadline.after(25, self.clock)
+        plan = probing(server.connect, self.clock.sleep, -1, 10.0, "postgresql://db/app", deadline)
+        self.assertRaises(DBConnectionError, drive, plan)
+        self.assertEqual((3, [10.0, 10.0]), (server.attempts, self.clock.slept))
 
     def test_none_is_made_when_none_is_wanted(self):
         server = Server(refused())

@@ -1,0 +1,164 @@
+"""A server that falls silent: a block with a deadline returns, and bare SQLAlchemy in the same place does not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from dbkit.exceptions import CommitUnknown, DeadlineExceeded
+from dbkit.testing import faults
+from dbkit.tests.behaviours.base import behaviours, on
+from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, ONE_PER_PRODUCT, SERVERS
+from dbkit.tests.behaviours.tables import Item
+from dbkit.tests.faults.base import DRIVERS, Faulty
+from dbkit.tests.steering import Worker
+
+_SECONDS = 0.4
+_MARKED = "SELECT 4711 AS marked"
+_EXECUTE = faults.before(re.compile("AS marked"))
+_CONNECT = faults.before("connect")
+_COMMIT = faults.before("COMMIT")
+
+
+class _Silent(Faulty):
+    def setUp(self):
+        super().setUp()
+        self.one = self.through(max_retries=0)
+        self.face = self.face_of(self.one)
+
+    async def warmed(self):
+        """Let a connection lie in the pool."""
+        async with self.writer() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def late(self, seconds=_SECONDS):
+        """A writer that must have ended in time."""
+        async with self.writer.deadline(seconds)() as session:
+            await session.execute(text(_MARKED))
+            session.add(Item(id=1))
+
+    def bare(self):
+        """The same with SQLAlchemy alone, through the proxy: the work of a thread or task."""
+        url = self.proxy.through(self.direct)
+        if self.is_asyncio:
+            return self.bare_in_asyncio(url)
+        engine = create_engine(url, poolclass=NullPool, connect_args=self.quickly)
+
+        def work():
+            with engine.begin() as connection:
+                connection.execute(text(_MARKED))
+
+        return work
+
+    async def bare_in_asyncio(self, url):
+        async with create_async_engine(url, poolclass=NullPool).begin() as connection:
+            await connection.execute(text(_MARKED))
+
+
+@behaviours(DRIVERS)
+class TestSilence(_Silent):
+    async def returns(self, point, error):
+        """Let the server fall silent at the point; return the error when control is back, the proxy still silent."""
+        with self.proxy.freeze(point) as fault:
+            raised = await self.raises(error, self.late)
+            self.assertEqual(1, fault.fired)
+        self.proxy.cut_all()
+        await self.insert(2)  # nothing is left behind for who comes next
+        return raised
+
+    async def test_at_a_statement(self):
+        await self.warmed()
+        error = await self.returns(_EXECUTE, DeadlineExceeded)
+        self.assertEqual([2], self.stored())
+        self.assertIsNotNone(error.orig)
+        self.assertIn("deadline of 0.4 s", str(error))
+
+    async def test_at_commit_the_outcome_is_not_known(self):
+        await self.warmed()
+        await self.returns(_COMMIT, CommitUnknown)
+
+    async def test_at_connect(self):
+        await self.returns(_CONNECT, DeadlineExceeded)
+        self.assertEqual([2], self.stored())
+
+    async def test_everywhere_at_once(self):
+        await self.warmed()
+        with self.proxy.freeze(_EXECUTE, everywhere=True):
+            await self.raises(DeadlineExceeded, self.late)
+            await self.raises(DeadlineExceeded, self.late)  # on a new connection, or on none
+        self.proxy.cut_all()
+
+    async def test_a_connection_that_was_cut_is_not_used_again(self):
+        await self.warmed()
+        with self.proxy.freeze(_EXECUTE):
+            await self.raises(DeadlineExceeded, self.late)
+        opened = self.proxy.counts["connect"]
+        await self.insert(2)
+        self.assertEqual(opened + 1, self.proxy.counts["connect"])
+        self.proxy.cut_all()
+
+
+@behaviours(DRIVERS & ASYNCIO)
+class TestBareInAsyncio(_Silent):
+    """The control: what has no deadline does not return before the proxy lets go."""
+
+    async def test_bare_sqlalchemy_hangs_where_a_deadline_returns(self):
+        for point, error in ((_EXECUTE, DeadlineExceeded), (_CONNECT, DeadlineExceeded), (_COMMIT, CommitUnknown)):
+            if point is not _CONNECT:
+                await self.warmed()
+            with self.proxy.freeze(point, times=2) as fault:
+                task = asyncio.create_task(self.bare())
+                await fault.awaiting()
+                await self.raises(error, self.late)
+                self.assertFalse(task.done())
+                self.proxy.cut_all()
+                await asyncio.wait([task])
+                self.assertIsNotNone(task.exception())
+            await self.dispose(self.one)
+
+
+@behaviours(DRIVERS & BLOCKING)
+class TestBareInThreads(_Silent):
+    """The control: what has no deadline does not return before the proxy lets go."""
+
+    async def test_bare_sqlalchemy_hangs_where_a_deadline_returns(self):
+        for point, error in ((_EXECUTE, DeadlineExceeded), (_CONNECT, DeadlineExceeded), (_COMMIT, CommitUnknown)):
+            if point is not _CONNECT:
+                await self.warmed()
+            with self.proxy.freeze(point, times=2) as fault:
+                thread = Worker(self.bare())
+                fault.wait()
+                await self.raises(error, self.late)
+                self.assertTrue(thread.is_alive())
+                self.proxy.cut_all()
+                self.assertRaises(DBAPIError, thread.outcome)
+            await self.dispose(self.one)
+
+
+@behaviours(ONE_PER_PRODUCT & SERVERS)
+class TestWhatTheServerIsTold(_Silent):
+    async def test_a_statement_that_takes_too_long_is_ended_by_the_server_and_the_connection_stays(self):
+        await self.warmed()
+        wait = "SELECT pg_sleep(30)" if self.proxy.kind == "postgresql" else "SELECT SLEEP(30)"
+        with self.raising(DeadlineExceeded) as caught:
+            async with self.writer.deadline(_SECONDS)() as session:
+                await session.execute(text(wait))
+        self.assertIn(caught.error.code, ("57014", 1969))
+        await self.warmed()
+        self.assertEqual(1, self.proxy.counts["connect"])
+
+    @on(ONE_PER_PRODUCT & SERVERS & BLOCKING)
+    async def test_a_lock_is_waited_for_no_longer_than_the_deadline(self):
+        self.store(1)
+        rival = self.rival()
+        rival.execute("UPDATE items SET amount = 1 WHERE id = 1")
+        with self.raising(DeadlineExceeded) as caught:
+            async with self.writer.deadline(_SECONDS)() as session:
+                await session.execute(text("UPDATE items SET amount = 2 WHERE id = 1"))
+        self.assertIn(caught.error.code, ("57014", "55P03", 1969))
+        rival.rollback()
