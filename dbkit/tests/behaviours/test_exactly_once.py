@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from datetime import datetime, timedelta
 from unittest import mock
 
-from sqlalchemy import select, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import MetaData, select, text
 
 from dbkit import tokens
 from dbkit.backends.fencing import fence_of
@@ -19,7 +23,7 @@ from dbkit.exceptions import (
     Outcome,
 )
 from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, ONE, ONE_PER_PRODUCT, Product
+from dbkit.tests.behaviours.combinations import BLOCKING, EVERY_DRIVER, ONE, ONE_PER_PRODUCT, Product
 from dbkit.tests.behaviours.tables import Item
 
 
@@ -252,6 +256,28 @@ class TestMistakes(Tokens):
                 session.add(Item(id=1))
                 await session.flush()
         self.assertIn("commit_fence = table", str(caught.error))
+
+
+@behaviours(ONE_PER_PRODUCT & BLOCKING)
+class TestMigrations(Tokens):
+    def test_one_makes_the_table_and_drops_it_again(self):
+        self.place.do("DROP TABLE dbkit_txn")
+        engine = self.bare_engine()
+        with engine.begin() as connection:
+            tokens.create_token_table(Operations(MigrationContext.configure(connection)).get_bind())
+        self.run_plain(functools.partial(self.insert, 1))
+        self.assertEqual(["C"], self.outcomes())
+        with engine.begin() as connection:
+            tokens.drop_token_table(Operations(MigrationContext.configure(connection)).get_bind())
+        with self.raising(DBNonExistentTable):
+            self.run_plain(functools.partial(self.insert, 2))
+
+    def test_autogenerate_finds_the_table_as_it_is(self):
+        metadata = MetaData()
+        tokens.token_table(metadata)
+        with self.bare_engine().connect() as connection:
+            found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+        self.assertEqual([], [each for each in found if "dbkit_txn" in str(each)])
 
 
 @behaviours(ONE)

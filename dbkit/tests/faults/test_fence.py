@@ -201,7 +201,7 @@ class TestByStatus(Fenced):
 @behaviours(DRIVERS)
 class TestReaders(Faulty):
     async def test_the_end_of_a_reader_leaves_nothing_in_doubt(self):
-        # at SERIALIZABLE each product ends a reader with COMMIT; the first block opens the connection, which has one too
+        # at SERIALIZABLE each product ends a reader with COMMIT; the first block opens the connection, by one too
         await self.look()
         with self.raising(DBConnectionError) as caught, self.proxy.cut(faults.after("COMMIT")):
             async with self.reader.isolation("SERIALIZABLE")() as session:
