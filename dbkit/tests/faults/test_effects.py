@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from sqlalchemy import text
+
 from dbkit.exceptions import CommitUnknown, DBConnectionError
 from dbkit.testing import faults
 from dbkit.tests.behaviours.base import behaviours
@@ -153,6 +157,29 @@ class TestWhereCommitsAreDecided(Effects):
         self.assertEqual(1, fault.remove())
         self.assertEqual([caught.error.token], tokens)
         self.assertIsNotNone(tokens[0])
+
+
+@behaviours(DRIVERS)
+class TestWhereBlocksAreRepeated(Effects):
+    """With a replay the block goes on: what it has sent, and what it has registered, is there once."""
+
+    def through(self, **settings):
+        return super().through(replay=True, **settings)
+
+    async def test_a_message_is_stored_once_and_a_hook_runs_once(self):
+        await self.write(0)
+        with self.proxy.cut(faults.before(re.compile("AS probe"))):
+            async with self.writer() as session:
+                session.add(Item(id=1))
+                await self.call("send", "rows", 1)
+                self.face.after_commit(lambda: self.committed.append(1))
+                self.face.after_rollback(lambda: self.rolled_back.append(1))
+                await session.execute(text("SELECT 1 AS probe"))
+        self.assertEqual(([0, 1], []), (self.committed, self.rolled_back))
+        self.assertEqual(([0, 1], [0, 1]), (self.stored(), self.sent()))
+        handed = []
+        await self.call("deliver", lambda message: handed.append(message.payload))
+        self.assertEqual([0, 1], handed)
 
 
 @behaviours(DRIVERS)
