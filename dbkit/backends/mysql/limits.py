@@ -12,6 +12,12 @@ from dbkit.backends.limits import milliseconds, run
 # What MariaDB's SET STATEMENT accepts, and what can take long. Source: MariaDB documentation, "SET STATEMENT".
 _CAN_TAKE_LONG = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CALL|LOAD|ALTER|CREATE|DROP)\b", re.I)
 
+# A limit of the session's own stays where it is shorter; 0 means that there is none.
+_SHORTER = (
+    "SET STATEMENT max_statement_time=IF(@@SESSION.max_statement_time BETWEEN 0.000001 AND {told:.3f}, "
+    "@@SESSION.max_statement_time, {told:.3f}) FOR "
+)
+
 
 class MariaDBLimits:
     """``SET STATEMENT ... FOR`` before each statement: exact, without a round trip, and nothing is left behind.
@@ -24,29 +30,35 @@ class MariaDBLimits:
 
     def __init__(self) -> None:
         self._before: float | None = None
+        self._is_outdated = False
 
     def taken(self, connection: Any, left_s: float) -> None:
         """Each statement is told for itself."""
 
     def sending(self, connection: Any, statement: str, is_many: bool, left_s: float) -> str:
         """Return the statement with its limit before it."""
+        if self._is_outdated:
+            self.let_go(connection, goes_on=True)
         if _CAN_TAKE_LONG.match(statement) is None:
             return statement
+        told = max(0.001, left_s)
         if not is_many:
-            return f"SET STATEMENT max_statement_time={max(0.001, left_s):.3f} FOR {statement}"
+            return _SHORTER.format(told=told) + statement
         if self._before is None:
             self._before = float(run(connection, "SELECT @@SESSION.max_statement_time")[0])
-        run(connection, f"SET SESSION max_statement_time={max(0.001, left_s):.3f}")
+        run(connection, f"SET SESSION max_statement_time={min(self._before or told, told):.3f}")
         return statement
 
     def change(self) -> None:
-        """Each statement is told for itself."""
+        """Free the session before the next statement, which is told for itself."""
+        self._is_outdated = self._before is not None
 
     def let_go(self, connection: Any, goes_on: bool) -> None:
         """Free the session if it was told."""
         if self._before is not None:
             run(connection, f"SET SESSION max_statement_time={self._before:.6f}")
             self._before = None
+        self._is_outdated = False
 
 
 class MySQLLimits:

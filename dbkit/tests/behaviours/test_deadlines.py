@@ -298,3 +298,25 @@ class TestOnMariaDB(_Timed):
             self.assertEqual(2, result.rowcount)
             self.assertEqual("50%", await session.scalar(text("SELECT '50%'")))
         self.assertEqual([1, 2], self.stored())
+
+    async def test_a_shorter_limit_of_the_session_stays(self):
+        told = text("SELECT @@max_statement_time")
+        async with self.writer() as session:
+            before = float(await session.scalar(told))
+            await session.execute(text("SET SESSION max_statement_time = 2"))
+            try:
+                async with self.writer.deadline(_LONG_S)():
+                    self.assertEqual(2.0, float(await session.scalar(told)))
+                async with self.writer.deadline(1)():
+                    self.assertLessEqual(float(await session.scalar(told)), 1.0)
+            finally:
+                await session.execute(text(f"SET SESSION max_statement_time = {before}"))
+
+    async def test_what_the_session_was_told_for_many_rows_does_not_bind_who_goes_on(self):
+        async with self.writer() as session:
+            before = await self.told(self.writer)
+            async with self.writer.deadline(7)():
+                await (await session.connection()).execute(
+                    Item.__table__.update().where(Item.id == 1), [{"amount": 1}, {"amount": 2}]
+                )
+            self.assertEqual(before, await self.told(self.writer))

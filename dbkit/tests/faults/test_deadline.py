@@ -86,6 +86,12 @@ class TestSilence(_Silent):
         await self.returns(_CONNECT, DeadlineExceeded)
         self.assertEqual([2], self.stored())
 
+    async def test_at_the_test_of_an_idle_connection(self):
+        self.face = self.face_of(self.through(max_retries=0, pool_pre_ping_idle=0))
+        await self.warmed()
+        await self.returns(faults.before("ping"), DeadlineExceeded)
+        self.assertEqual([2], self.stored())
+
     async def test_everywhere_at_once(self):
         await self.warmed()
         with self.proxy.freeze(_EXECUTE, everywhere=True):
@@ -162,3 +168,38 @@ class TestWhatTheServerIsTold(_Silent):
                 await session.execute(text("UPDATE items SET amount = 2 WHERE id = 1"))
         self.assertIn(caught.error.code, ("57014", "55P03", 1969))
         rival.rollback()
+
+
+@behaviours(ONE_PER_PRODUCT & SERVERS)
+class TestExactlyOnce(_Silent):
+    """A part of the time is kept for finding out what became of COMMIT."""
+
+    def setUp(self):
+        super().setUp()
+        self.run_plain(self._make_table)
+        self.addCleanup(self.place.do, "DROP TABLE IF EXISTS dbkit_txn")
+
+    async def _make_table(self):
+        if self.is_asyncio:
+            await self.db.acreate_token_table()
+        else:
+            self.db.create_token_table()
+
+    async def test_a_commit_whose_reply_does_not_come_is_decided_within_the_deadline(self):
+        await self.warmed()
+        with self.proxy.freeze(faults.after("COMMIT")) as fault:
+            async with self.writer.exactly_once.deadline(3)() as session:
+                session.add(Item(id=1))
+            self.assertEqual(1, fault.fired)
+        self.assertEqual([1], self.stored())
+        self.proxy.cut_all()
+
+    async def test_where_nobody_answers_it_stays_unknown_and_the_caller_has_the_token(self):
+        await self.warmed()
+        with self.proxy.freeze(faults.after("COMMIT"), everywhere=True):
+            with self.raising(CommitUnknown) as caught:
+                async with self.writer.exactly_once.deadline(1)() as session:
+                    session.add(Item(id=1))
+        self.assertIsNotNone(caught.error.token)
+        self.assertEqual([1], self.stored())
+        self.proxy.cut_all()
