@@ -44,7 +44,10 @@ class PostgreSQLFence:
 
     def send(self, connection: Any, driver: str, text: str) -> None:
         if driver == "asyncpg":  # its adapter would prepare the statement first, which is a trip more
-            await_only(connection.driver_connection.execute(text))
+            try:
+                await_only(connection.driver_connection.execute(text))
+            except Exception as error:
+                connection._handle_exception(error)  # makes of it what it raises itself, so that a loss is seen as one
             return
         cursor = connection.cursor()
         try:

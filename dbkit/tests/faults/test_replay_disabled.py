@@ -125,12 +125,15 @@ class TestDisabled(Replaying):
                 await self.raises(CommitUnknown, self.insert, 1)
         self.assertEqual(([1], 0, {}), (self.stored(), self.counts.replayed, self.counts.disabled))
 
-    async def test_no_more_attempts_when_the_deadline_has_passed(self):
+    async def test_a_new_connection_that_does_not_come_is_not_waited_for_past_the_deadline(self):
         await self.warm_up()
-        with self.raising((DeadlineExceeded, DBConnectionError)):
-            async with self.writer.modified("deadline")(0.4) as session:
+        with self.raising(DeadlineExceeded) as caught:
+            async with self.writer.deadline(0.4)() as session:
                 await session.execute(text("SELECT 1"))
-                with self.proxy.cut(faults.before(re.compile("INSERT INTO audits")), times=None):
-                    while True:
-                        await session.execute(insert(Audit).values(id=1))
-        self.assertEqual([], self.stored(Audit))
+                with (
+                    self.proxy.cut(faults.before(re.compile("INSERT INTO audits"))),
+                    self.proxy.drop(faults.before("connect")),
+                ):
+                    await session.execute(insert(Audit).values(id=1))
+        self.assertEqual((Outcome.ROLLED_BACK, []), (caught.error.outcome, self.stored(Audit)))
+        self.assertIn("could not be repeated", caught.error.__notes__[0])
