@@ -6,8 +6,11 @@ the same function without ``.retrying()``.
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import func, select, text, update
 
+from dbkit.ambient import CURRENT
 from dbkit.exceptions import (
     CommitUnknown,
     DBConnectionError,
@@ -15,13 +18,25 @@ from dbkit.exceptions import (
     DBDuplicateEntry,
     DBLockTimeout,
     DBSerializationFailure,
+    DeadlineExceeded,
+    Outcome,
     RetryRequest,
     UsageError,
 )
 from dbkit.retry import GaveUp, Kind
 from dbkit.retry.budget import FLOOR
-from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import EVERY_FACE, MARIADB, POSTGRESQL, SERVERS, SQLITE_FILE, Face, Product
+from dbkit.spec import Colour
+from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.combinations import (
+    ASYNCIO,
+    EVERY_FACE,
+    MARIADB,
+    POSTGRESQL,
+    SERVERS,
+    SQLITE_FILE,
+    Face,
+    Product,
+)
 from dbkit.tests.behaviours.tables import Audit, Item
 from dbkit.tests.behaviours.test_deadlocks import Deadlocking
 from dbkit.tests.steering import SteeredClock
@@ -484,6 +499,74 @@ class TestWhatIsRunAgain(Retrying):
 
         await self.raises(DBDeadlock, work)
         self.assertEqual(1, self.runs)
+
+    async def test_a_deadline_is_shared_by_all_runs(self):
+        lefts = []
+
+        @self.writer.retrying(-1, interval_s=1).deadline(5)
+        async def work():
+            lefts.append(CURRENT.get().deadline.left_s)
+            raise DBConnectionError
+
+        error = await self.raises(DeadlineExceeded, work)
+        self.assertIsInstance(error.__cause__, DBConnectionError)
+        self.assertEqual(sorted(lefts, reverse=True), lefts)
+        self.assertEqual(5, lefts[0])
+        self.assertEqual(GaveUp.DEADLINE, self.events[-1].gave_up)
+        self.assertLess(sum(self.clock.slept), 5)
+        self.assertIn(f"was run {len(lefts)} times", error.__notes__[0])
+        self.assertEqual(1, self.numbers.out_of_time)
+
+    async def test_nor_does_one_begin_that_was_waited_for_too_long(self):
+        self.meanwhile = lambda: setattr(self.clock, "time", self.clock.time + 60)
+
+        @self.writer.retrying(-1, interval_s=1).deadline(5)
+        async def work():
+            self.runs += 1
+            raise DBConnectionError
+
+        error = await self.raises(DeadlineExceeded, work)
+        self.assertIsInstance(error.__cause__, DBConnectionError)
+        self.assertEqual(1, self.runs)
+
+    @on(ASYNCIO)
+    async def test_a_task_that_is_cancelled_while_it_waits_says_what_became_of_the_last_run(self):
+        @self.writer.retrying()
+        async def work():
+            self.session.add(Item(id=1))
+            await self.session.flush()
+            raise DBDeadlock
+
+        self.meanwhile = lambda: asyncio.current_task().cancel()
+        task = asyncio.ensure_future(self.waiting_for(work))
+        with self.raising(asyncio.CancelledError) as caught:
+            await task
+        self.assertEqual(Outcome.ROLLED_BACK, caught.error.outcome)
+        self.assertEqual([], self.stored())
+
+    async def waiting_for(self, work):
+        asleep, self.clock.asleep = self.clock.asleep, self.suspending
+        try:
+            await work()
+        finally:
+            self.clock.asleep = asleep
+
+    async def suspending(self, seconds):
+        self.clock.sleep(seconds)
+        await asyncio.sleep(0)
+
+    @on(ASYNCIO & SQLITE_FILE)
+    async def test_a_blocking_function_of_an_asyncio_block_waits_in_its_task(self):
+        @self.db.reader.independent.retrying()
+        def work():
+            self.runs += 1
+            if self.runs == 1:
+                raise DBDeadlock
+            return self.db.current.colour
+
+        async with self.db.reader() as session:
+            colour = await session.run_sync(lambda _: work())
+        self.assertEqual((Colour.ASYNCIO, 2, 1), (colour, self.runs, len(self.clock.slept)))
 
     async def test_a_reader_inside_a_writer_is_part_of_it(self):
         @self.reader.retrying()

@@ -157,8 +157,8 @@ class TestWhatIsPassed(testtools.TestCase):
     def test_what_cannot_change_is(self):
         for value in (
             None, True, 1, 1.5, 2j, "a", b"a", range(3), (1, "a", (2,)), frozenset({1}), decimal.Decimal(1),
-            datetime.date(2026, 1, 1), datetime.timedelta(1), uuid.UUID(int=1), pathlib.Path("a"), Colour.RED, Price(1, ()),
-            len, function, Service, Server, Order,
+            datetime.date(2026, 1, 1), datetime.timedelta(1), uuid.UUID(int=1), pathlib.Path("a"), Colour.RED,
+            Price(1, ()), len, function, Service, Server, Order,
         ):  # fmt: skip
             with self.subTest(repr(value)):
                 self.assertIs(value, runs(value)[0][0][0])

@@ -318,7 +318,9 @@ class TestArguments(Case):
 class TestHooks(Case):
     def test_each_run_that_failed_is_told(self):
         events = []
-        self.retry(retry_on_deadlock=True, on_retry=events.append)(self.failing(DBDeadlock(), DBSerializationFailure()))()
+        self.retry(retry_on_deadlock=True, on_retry=events.append)(
+            self.failing(DBDeadlock(), DBSerializationFailure())
+        )()
         self.assertEqual([(1, Kind.CONFLICT), (2, Kind.SERIALIZATION)], [(each.attempt, each.kind) for each in events])
         self.assertEqual(self.clock.slept, [each.delay_s for each in events])
         self.assertTrue(events[0].function.endswith("work"))
