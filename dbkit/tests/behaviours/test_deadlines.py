@@ -14,6 +14,7 @@ from dbkit.exceptions import DeadlineExceeded, Outcome, TransactionDoomed
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import (
     ASYNCIO,
+    BLOCKING,
     BOTH_FACES,
     MARIADB,
     ONE_PER_PRODUCT,
@@ -320,3 +321,13 @@ class TestOnMariaDB(_Timed):
                     Item.__table__.update().where(Item.id == 1), [{"amount": 1}, {"amount": 2}]
                 )
             self.assertEqual(before, await self.told(self.writer))
+
+    @on(MARIADB & BLOCKING)
+    async def test_what_bounded_the_connect_does_not_bind_the_connection(self):
+        if self.combination.driver != "pymysql":
+            return
+        with self.database().writer.connection.deadline(_LONG_S)() as connection:
+            connection.execute(text("SELECT 1"))
+            native = connection.connection.driver_connection
+            self.assertEqual((None, None), (native._read_timeout, native._write_timeout))
+            self.assertIsNone(native._sock.gettimeout())
