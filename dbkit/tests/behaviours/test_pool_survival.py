@@ -275,9 +275,7 @@ class TestKeepalive(EstateBehaviour):
 
     @on({each for each in POSTGRESQL if each.driver in ("psycopg", "psycopg2")})
     async def test_an_argument_of_the_url_goes_before_it(self):
-        self.assertEqual(
-            [(True, 53)], await self.set_by(tcp_keepalive=47, connection_parameters="keepalives_idle=53")
-        )
+        self.assertEqual([(True, 53)], await self.set_by(tcp_keepalive=47, connection_parameters="keepalives_idle=53"))
 
 
 def _peer_port(each):
