@@ -32,6 +32,8 @@ class Frame:
     outer: Self | None
     is_open: bool
     deadline: Deadline | None
+    is_block = True
+    """Whether it stands for a block, and not for something that blocks pass by."""
 
 
 CURRENT: ContextVar[Any] = ContextVar("dbkit_innermost_block", default=None)
@@ -44,6 +46,7 @@ class Bounds(Frame):
     """
 
     root = None
+    is_block = False
 
     def __init__(self, deadline: Deadline, outer: Any) -> None:
         self.key = self.source = self.owner = self
@@ -60,10 +63,21 @@ def innermost() -> Any:
     return frame
 
 
+def is_in_block() -> bool:
+    """Return whether a block of any database is open around the running code."""
+    frame = CURRENT.get()
+    while frame is not None:
+        if frame.is_open and frame.is_block:
+            return True
+        frame = frame.outer
+    return False
+
+
 class Apart(Frame):
     """A frame that no block joins: what stands behind it sees none of the blocks around it, only their deadline."""
 
     __slots__ = ()
+    is_block = False
 
     def __init__(self, deadline: Deadline | None) -> None:
         self.key = self.source = self.owner = self.outer = None

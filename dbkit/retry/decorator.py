@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from dbkit.ambient import innermost
+from dbkit.ambient import is_in_block
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.deadline import Deadline
 from dbkit.exceptions import DBConnectionError, InvalidDecoration, InvalidSetting, TransactionDoomed
@@ -167,7 +167,7 @@ def _wrapped(function: Any, terms: Terms, judge: Judge) -> Any:
 
         @functools.wraps(function)
         async def arun(*args: Any, **kwargs: Any) -> Any:
-            if innermost() is not None:
+            if is_in_block():
                 return await function(*args, **kwargs)
             return await adrive(retrying(terms, partial(begin, copier.repeatable(args, kwargs)), terms.clock.asleep))
 
@@ -175,7 +175,7 @@ def _wrapped(function: Any, terms: Terms, judge: Judge) -> Any:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if innermost() is not None:
+        if is_in_block():
             return function(*args, **kwargs)
         return drive(retrying(terms, partial(begin, copier.repeatable(args, kwargs)), terms.clock.sleep))
 

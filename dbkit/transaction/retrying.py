@@ -213,7 +213,8 @@ def _opens(spec: TransactionSpec, current: Any, key: Any, factory: Factory) -> b
     frame = current
     while frame is not None:
         # what the function writes through a block around it would be written again: there, that block must decide
-        if frame.is_open and (frame.spec.mode is Mode.WRITER or (frame.key is key and frame.source is factory)):
+        is_open_block = frame.is_open and frame.is_block
+        if is_open_block and (frame.spec.mode is Mode.WRITER or (frame.key is key and frame.source is factory)):
             return False
         frame = frame.outer
     return True

@@ -10,6 +10,7 @@ import asyncio
 
 from sqlalchemy import func, select, text, update
 
+import dbkit
 from dbkit.ambient import CURRENT
 from dbkit.exceptions import (
     CommitUnknown,
@@ -89,6 +90,11 @@ class TestDeadlocksAreSurvived(Retrying, Deadlocking):
         self.assertEqual(0, self.numbers.overloads)
         self.assertEqual(1, len(self.clock.slept))
         self.assertLessEqual(self.clock.slept[0], self.db.settings.db_conflict_retry_interval)
+
+    async def test_inside_a_bound_of_time_it_is_run_again_as_well(self):
+        with dbkit.within(60):
+            await self.writer.retrying()(self.transfer)()
+        self.assertEqual((2, [11, 12], [1]), (self.struck, self.amounts(), self.stored(Audit)))
 
     async def test_without_it_the_deadlock_arrives(self):
         await self.raises(DBDeadlock, self.writer(self.transfer))

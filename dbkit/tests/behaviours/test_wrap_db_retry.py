@@ -9,6 +9,7 @@ import importlib.util
 
 import testtools
 
+import dbkit
 from dbkit.exceptions import DBDeadlock, DBError, TransactionDoomed
 from dbkit.retry import wrap_db_retry
 from dbkit.tests.behaviours.base import behaviours, on
@@ -44,6 +45,11 @@ class TestWrapDbRetry(Deadlocking):
         await self.retried(self.writer(self.work))()
         self.assertEqual((2, [11, 12], [1]), (self.struck, self.amounts(), self.stored(Audit)))
         self.assertEqual(1, len(self.clock.slept))
+
+    async def test_inside_a_bound_of_time_it_does_too(self):
+        with dbkit.within(60):
+            await self.retried(self.writer(self.work))()
+        self.assertEqual((2, [11, 12], [1]), (self.struck, self.amounts(), self.stored(Audit)))
 
     async def test_around_a_function_that_opens_a_block_it_does_too(self):
         async def opening():
