@@ -146,7 +146,8 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
 def _copy_list(value: list[Any], memo: dict[int, Any]) -> list[Any]:
     made: list[Any] = []
     memo[id(value)] = made
-    made.extend(_copy(each, memo) for each in value)
+    # most of what is inside can't change, and is not worth a call
+    made.extend([each if type(each) in _CONSTANT else _copy(each, memo) for each in value])
     return made
 
 
@@ -154,12 +155,14 @@ def _copy_dict(value: dict[Any, Any], memo: dict[int, Any]) -> dict[Any, Any]:
     made: dict[Any, Any] = {}
     memo[id(value)] = made
     for key, each in value.items():
-        made[_copy(key, memo)] = _copy(each, memo)
+        if type(key) not in _CONSTANT:
+            key = _copy(key, memo)
+        made[key] = each if type(each) in _CONSTANT else _copy(each, memo)
     return made
 
 
 def _copy_set(value: set[Any], memo: dict[int, Any]) -> set[Any]:
-    made = memo[id(value)] = {_copy(each, memo) for each in value}
+    made = memo[id(value)] = {each if type(each) in _CONSTANT else _copy(each, memo) for each in value}
     return made
 
 
@@ -176,7 +179,7 @@ def _copy_buffer(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copy_tuple(value: tuple[Any, ...], memo: dict[int, Any]) -> tuple[Any, ...]:
-    items = [_copy(each, memo) for each in value]
+    items = [each if type(each) in _CONSTANT else _copy(each, memo) for each in value]
     if all(one is other for one, other in zip(items, value, strict=True)):
         return value
     if type(value) is tuple:

@@ -275,7 +275,7 @@ def retried(function: Any, block: Any, spec: TransactionSpec, holder: Holder, ke
         call = maker.call(args, kwargs, Colour.BLOCKING)
         if call is None:
             return block(*args, **kwargs)
-        factory = holder.factory
+        factory = call.factory
         sleep = factory.clock.sleep if call.colour is Colour.BLOCKING else factory.sleep_in_greenlet
         return drive(retrying(call.terms, partial(call.begin, end), sleep))
 
@@ -291,7 +291,7 @@ def retried_coroutine(function: Any, block: Any, spec: TransactionSpec, holder: 
         call = maker.call(args, kwargs, Colour.ASYNCIO)
         if call is None:
             return await block(*args, **kwargs)
-        sleep: Callable[[float], Awaitable[None]] = holder.factory.clock.asleep
+        sleep: Callable[[float], Awaitable[None]] = call.factory.clock.asleep
         return await adrive(retrying(call.terms, partial(call.begin, aend), sleep))
 
     return run

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import importlib.util
 import io
 import pathlib
 import tempfile
@@ -130,6 +131,18 @@ class TestWhatIsCopied(testtools.TestCase):
         for value in (Order([1]), Slim([1]), Price(1, ["a"]), Point(1, ["a"]), types.SimpleNamespace(lines=[1])):
             with self.subTest(type(value).__name__):
                 self.assert_copied(value)
+
+    def test_models_of_pydantic_are(self):
+        if importlib.util.find_spec("pydantic") is None:
+            self.skipTest("pydantic is not installed: pip install pydantic")
+        import pydantic
+
+        class Request(pydantic.BaseModel):
+            lines: list[int]
+
+        value = Request(lines=[1])
+        self.assert_copied(value).lines.append(2)
+        self.assertEqual(([1], {"lines"}), (value.lines, value.model_fields_set))
 
     def test_what_the_caller_has_is_never_changed(self):
         order = Order([1])

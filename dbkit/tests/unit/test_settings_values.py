@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 
 import testtools
@@ -33,6 +34,8 @@ REFUSED = (
     ("credentials", "s3cret", "a blocking function"),
     ("credentials", ("u", "s3cret"), "it is of type tuple"),
     ("on_engine_create", [3], "functions that take an engine; it is [3]"),
+    ("on_retry", [3], "blocking functions that take a RetryEvent; it is [3]"),
+    ("on_retry", asyncio.sleep, "blocking functions that take a RetryEvent; it is sleep"),
     ("json_serializer", "json.dumps", "a function"),
     ("connect_args", [("password", "s3")], "a mapping of the driver's arguments"),
     ("execution_options", "x", "a mapping"),
