@@ -13,6 +13,7 @@ from dbkit.tests.behaviours.base import behaviours, on
 from dbkit.tests.behaviours.combinations import POSTGRESQL, Product
 from dbkit.tests.behaviours.tables import Audit, Item, Part
 from dbkit.tests.faults.base import DRIVERS, Faulty
+from dbkit.tests.steering import SteeredClock
 
 # All but the end of the transaction: whether COMMIT has arrived is another question.
 STATEMENT = re.compile(r"\A(?!\s*(COMMIT|ROLLBACK\s*\Z))", re.IGNORECASE)
@@ -24,8 +25,14 @@ class Replaying(Faulty):
 
     def setUp(self):
         super().setUp()
-        self.lossy = self.through(replay=True)
+        self.clock = SteeredClock()
+        self.lossy = self.through(replay=True, **self.patience)
         self.face = self.face_of(self.lossy)
+
+    @property
+    def patience(self):
+        """How it waits between attempts: by a clock that goes on by itself."""
+        return {"clock": self.clock}
 
     @property
     def counts(self):
@@ -75,6 +82,7 @@ class TestLosses(Replaying):
         self.place.empty()
         self.store(1, 2)
         self.runs = 0
+        self.clock.time += 1  # what came back to the pool after a loss is not tested any more
 
     async def test_at_any_statement_it_changes_nothing_that_anyone_sees(self):
         await self.warm_up()
@@ -119,6 +127,7 @@ class TestLosses(Replaying):
             error = await self.raises(DBConnectionError, self.work)
             self.assertEqual(6, fault.fired)
         self.assertIn("after 5 attempts", error.__notes__[0])
+        self.assertEqual([0.075, 0.3, 1.2, 4.8], [round(each, 3) for each in self.clock.slept])
         self.assertEqual(([1, 2], 1), (self.stored(), self.counts.failed))
         await self.insert(3)
 

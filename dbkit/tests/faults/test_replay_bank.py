@@ -35,6 +35,10 @@ class TestBank(Replaying):
         self.acknowledged = []
         self.refused = []
 
+    @property
+    def patience(self):
+        return {}  # who has lost a conflict must really wait for those who have won it
+
     async def transfer(self, number, source, target, amount):
         """Move an amount: the block is entered again, as a caller would, if it was refused."""
         while True:

@@ -13,7 +13,6 @@ from dbkit.tests.behaviours.combinations import MARIADB, POSTGRESQL, Product
 from dbkit.tests.behaviours.tables import Audit, Item
 from dbkit.tests.faults.base import DRIVERS
 from dbkit.tests.faults.test_replay import Replaying
-from dbkit.tests.steering import SteeredClock
 
 ASYNCPG = frozenset(each for each in DRIVERS if each.driver == "asyncpg")
 
@@ -107,14 +106,11 @@ class TestDisabled(Replaying):
         await self.refused("too large", much)
 
     async def test_too_old(self):
-        clock = SteeredClock()
-        self.lossy = self.through(replay=True, clock=clock)
-        self.face = self.face_of(self.lossy)
         await self.warm_up()
 
         async def take_long(session):
             await session.execute(text("SELECT 1"))
-            clock.time += 31
+            self.clock.time += 31
 
         await self.refused("too old", take_long)
 
