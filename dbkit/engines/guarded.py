@@ -64,6 +64,8 @@ class ReplayGuard(Protocol):
     def recovers(self, connection: GuardedConnection, error: DBError) -> bool:
         """COMMIT is known to have failed with this error; return whether all was repeated and it can be sent again.
 
+        For BEGIN too, before which there was nothing: return whether it was sent on another connection.
+
         :raises ReplayDiverged: the database answered otherwise than before.
         """
 
@@ -204,7 +206,11 @@ class GuardedConnection(RenewableConnection):
                 self._open()
             if self.watch & Watch.AUTOCOMMIT and self.time.needs_transaction:
                 self._open_transaction()
-        super()._begin_impl(transaction)
+        try:
+            super()._begin_impl(transaction)
+        except DBConnectionError as error:
+            if self.replay is None or not self.replay.recovers(self, error):
+                raise
 
     def _take(self) -> Any:
         if self.time is None:
