@@ -11,7 +11,7 @@ from dbkit.backends.base import Backend, Role
 from dbkit.backends.build import build_error
 from dbkit.deadline import LIMIT, Deadline
 from dbkit.engines.watchdog import WATCHDOG
-from dbkit.exceptions import DBConnectionError, DBNotPrimary, DBTooManyConnections
+from dbkit.exceptions import DBConnectionError, DBNotPrimary, DBTooManyConnections, Outcome
 
 LOG = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ class Checks:
         """
         answer = self._answer(connection, dialect, self._asks_for_role(connection))
         if answer is None:
-            raise DBConnectionError(message=_NO_ANSWER)
+            raise DBConnectionError(message=_NO_ANSWER, outcome=Outcome.NOT_STARTED)
         if not answer:
-            raise DBNotPrimary(message=_NOT_PRIMARY)
+            raise DBNotPrimary(message=_NOT_PRIMARY, outcome=Outcome.NOT_STARTED)
 
     def refusal(self, error: BaseException) -> Refusal:
         """Return what an error that came while connecting says of the server."""

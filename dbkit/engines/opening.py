@@ -11,6 +11,7 @@ import asyncio
 import enum
 from _thread import get_ident
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.util import await_only
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.deadline import LIMIT
 from dbkit.engines.line import Line, Place
-from dbkit.exceptions import PoolTimeout
+from dbkit.exceptions import DBError, PoolTimeout
 
 AFTER_A_LOSS = 2
 AFTER_A_REFUSAL = 1
@@ -110,6 +111,8 @@ class Openers:
             came = await_only(self._line.wait_in_task(place, timeout_s, pass_on))
         else:
             came = self._line.wait(place, timeout_s, pass_on)
+        if isinstance(place.answer, DBError):
+            raise copy(place.answer)  # who gets an error of ours may write on it
         if isinstance(place.answer, Exception):
             raise place.answer
         if came:

@@ -137,6 +137,7 @@ class TestFailOver(Behaviour):
         for _ in range(3):
             error = await self.raises(DBNotPrimary, self.add, face)
             self.assertTrue(error.transient)
+        self.assertIs(Outcome.NOT_STARTED, error.outcome)
         async with face.reader() as session:
             self.assertEqual(0, await session.scalar(text("SELECT count(*) FROM numbers")))
         self.promote()

@@ -10,7 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from dbkit.deadline import LIMIT, Deadline
 from dbkit.engines.opening import Openers, Turn, open_in_turn
-from dbkit.exceptions import DeadlineExceeded, PoolTimeout
+from dbkit.exceptions import DBNotPrimary, DeadlineExceeded, PoolTimeout
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import SteeredClock, Worker, interrupt, turns
 
@@ -98,6 +98,14 @@ class TestTurns(OpenersTest):
         for worker in workers:
             self.assertIs(self.error, self.assertRaises(OSError, worker.outcome))
         self.assertEqual((2, 0), (self.most, self.opened))
+
+    def test_an_error_of_ours_is_shared_in_copies(self):
+        self.openers.lost()
+        workers = self.workers(6, running=2)
+        self.error = DBNotPrimary()
+        self.go.set()
+        found = [self.assertRaises(DBNotPrimary, worker.outcome) for worker in workers]
+        self.assertGreaterEqual(len({id(each) for each in found}), 5)
 
     def test_without_it_each_has_a_timeout_of_its_own(self):
         """The negative control: as long as nothing is known of the server, everyone tries."""
