@@ -64,3 +64,10 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+def load() -> str:
+    """Return how busy the machine was, with other work too: what the times are worth."""
+    if not hasattr(os, "getloadavg"):
+        return "load: not known"
+    return f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"

@@ -26,14 +26,14 @@ class Traffic:
     trips: float | None
 
 
-def count_calls(course: Course, scenario: str, count: int = COUNTED) -> float:
+def count_calls(course: Course, scenario: str, count: int = COUNTED, warm_up: int = WARM_UP) -> float:
     """Return the function calls, Python's and C's, of one operation."""
-    calls: int = _profiled(course, scenario, count).total_calls  # type: ignore[attr-defined]
+    calls: int = _profiled(course, scenario, count, warm_up).total_calls  # type: ignore[attr-defined]
     return calls / count
 
 
-def _profiled(course: Course, scenario: str, count: int) -> pstats.Stats:
-    course.batch(scenario, WARM_UP)()
+def _profiled(course: Course, scenario: str, count: int, warm_up: int = WARM_UP) -> pstats.Stats:
+    course.batch(scenario, warm_up)()
     profile = cProfile.Profile()
     batch = course.batch(scenario, count, profile)
     gc.collect()

@@ -54,10 +54,12 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("postgresql", "postgresql+psycopg", "psycopg", "postgresql"),
     Backend("postgresql-psycopg2", "postgresql+psycopg2", "psycopg2", "postgresql", by_default=False),
     Backend("mariadb", "mysql+pymysql", "pymysql", "mysql"),
+    Backend("mariadb-mysqlclient", "mysql+mysqldb", "MySQLdb", "mysql", by_default=False),
     Backend("sqlite-asyncio", "sqlite+aiosqlite", "aiosqlite", is_asyncio=True),
     Backend("postgresql-asyncio", "postgresql+psycopg", "psycopg", "postgresql", is_asyncio=True),
     Backend("postgresql-asyncpg", "postgresql+asyncpg", "asyncpg", "postgresql", is_asyncio=True, by_default=False),
     Backend("mariadb-asyncio", "mysql+asyncmy", "asyncmy", "mysql", is_asyncio=True),
+    Backend("mariadb-aiomysql", "mysql+aiomysql", "aiomysql", "mysql", is_asyncio=True, by_default=False),
 )
 
 _READERS: dict[str, Callable[[], StatementReader]] = {"postgresql": PostgreSQLReader, "mysql": MySQLReader}

@@ -132,6 +132,18 @@ def floating_ip_update(session: Session, number: int) -> FloatingIp:
     return found
 
 
+def floating_ip_read(session: Session, number: int) -> FloatingIp:
+    """Read one row through the unit of work, and change nothing."""
+    statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)
+    return session.scalars(statement).one()
+
+
+async def floating_ip_read_in_asyncio(session: AsyncSession, number: int) -> FloatingIp:
+    """The same in asyncio."""
+    statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)
+    return (await session.scalars(statement)).one()
+
+
 async def floating_ip_update_in_asyncio(session: AsyncSession, number: int) -> FloatingIp:
     """The same in asyncio."""
     statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)

@@ -14,7 +14,9 @@ _PACKAGES = (
     "psycopg2-binary",
     "asyncpg",
     "PyMySQL",
+    "mysqlclient",
     "asyncmy",
+    "aiomysql",
     "aiosqlite",
     "greenlet",
 )

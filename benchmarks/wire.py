@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+_LITERALS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+
+def statements_in(text: str) -> int:
+    """Return how many statements one message holds: more than one if they stand in a row, or in a block.
+
+    A text without any, such as an empty one, counts as one: it is answered like one.
+    """
+    parts = [part.strip().upper() for part in _LITERALS.sub("''", text).split(";")]
+    return max(1, sum(part not in ("", "END") for part in parts))
+
 
 class PostgreSQLReader:
-    """Counts simple queries and executions of prepared ones.
+    """Counts the statements of simple queries, and executions of prepared ones.
 
     Source: PostgreSQL documentation, "Message Formats". The first messages of a connection carry no type.
     """
@@ -29,18 +42,23 @@ class PostgreSQLReader:
                 break
             if not self._started:
                 self._started = int.from_bytes(buffer[at + 4 : at + 8], "big") not in self._START
-            elif buffer[at : at + 1] in (b"Q", b"E"):
+            elif buffer[at : at + 1] == b"E":
                 found += 1
+            elif buffer[at : at + 1] == b"Q":
+                found += statements_in(buffer[at + head : at + size - 1].decode("utf-8", "replace"))
             at += size
         self._rest = buffer[at:]
         return found
 
 
 class MySQLReader:
-    """Counts commands; a command begins with a packet of number 0.
+    """Counts commands, and the statements of those that are text; a command begins with a packet of number 0.
 
-    Source: MariaDB documentation, "0 - Packet"; the client's packets of the handshake have higher numbers.
+    Source: MariaDB documentation, "0 - Packet" and "COM_QUERY"; the client's packets of the handshake have higher
+    numbers.
     """
+
+    _QUERY = 3
 
     def __init__(self) -> None:
         self._rest = b""
@@ -52,7 +70,9 @@ class MySQLReader:
             size = 4 + int.from_bytes(buffer[at : at + 3], "little")
             if len(buffer) < at + size:
                 break
-            found += buffer[at + 3] == 0
+            if buffer[at + 3] == 0:
+                is_text = size > 5 and buffer[at + 4] == self._QUERY
+                found += statements_in(buffer[at + 5 : at + size].decode("utf-8", "replace")) if is_text else 1
             at += size
         self._rest = buffer[at:]
         return found

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import counting
-from benchmarks.choice import at_hand, chosen_backends, pin, positive
+from benchmarks.choice import at_hand, chosen_backends, load, pin, positive
 from benchmarks.driving import Course, Numbers
 from benchmarks.kit import timing
 from benchmarks.kit.contenders import DATABASES, TESTS, is_counted
@@ -39,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
                 subjects = at_hand(each for each in _MEASURED[operation] if each.measures(backend))
                 if subjects:
                     tables.append(_measured(subjects, grounds, operation, rounds))
-                    print(f"\n{as_table(tables[-1])}\n{_load()}", flush=True)
+                    print(f"\n{as_table(tables[-1])}\n{load()}", flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(as_json(tables, rounds), indent=2) + "\n", encoding="utf-8")
     return 0 if tables else 1
@@ -88,10 +87,3 @@ def counted(subject: Subject, grounds: Grounds, operation: str, numbers: Numbers
             course.batch(PREPARE, 1)()
         warm_up, count = _COUNTED[operation]
         return counting.count_traffic(course, operation, count, warm_up)
-
-
-def _load() -> str:
-    """Return how busy the machine was, with other work too: what the times are worth."""
-    if not hasattr(os, "getloadavg"):
-        return "load: not known"
-    return f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"

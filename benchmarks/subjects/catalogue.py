@@ -49,7 +49,13 @@ SUBJECTS: tuple[Subject, ...] = (
 )
 
 #: Package to install for a module whose name differs from it.
-_PACKAGES = {"oslo_db": "oslo.db", "psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL"}
+_PACKAGES = {
+    "oslo_db": "oslo.db",
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "pymysql": "PyMySQL",
+    "MySQLdb": "mysqlclient",
+}
 
 
 def missing(modules: tuple[str, ...]) -> list[str]:

@@ -17,13 +17,14 @@ class Context:
     """What a service passes along."""
 
 
-def _settings(place: Place) -> dict[str, Any]:
+def settings_for(place: Place) -> dict[str, Any]:
+    """Return the settings that all subjects of dbkit have."""
     return {"on_engine_create": [place.watch], "sqlite_synchronous": False}
 
 
 def open_with_context(place: Place) -> Opened:
     """Open it as users of oslo.db know it."""
-    manager = enginefacade.transaction_context(connection=place.text, **_settings(place))
+    manager = enginefacade.transaction_context(connection=place.text, **settings_for(place))
     context: Any = Context()
     place.fill(manager.writer.get_engine())
 
@@ -84,7 +85,7 @@ def open_with_context(place: Place) -> Opened:
 
 def open_database(place: Place) -> Opened:
     """Open it without a context object, by Session."""
-    db = Database(place.url, **_settings(place))
+    db = Database(place.url, **settings_for(place))
     place.fill(db.engine)
 
     @db.writer
@@ -144,7 +145,7 @@ def open_database(place: Place) -> Opened:
 
 def open_connections(place: Place) -> Opened:
     """Open it without a context object, by Connection."""
-    db = Database(place.url, **_settings(place))
+    db = Database(place.url, **settings_for(place))
     place.fill(db.engine)
     writer, reader = db.writer.connection, db.reader.connection
 
@@ -205,7 +206,7 @@ def open_connections(place: Place) -> Opened:
 
 async def open_in_asyncio(place: Place) -> Opened:
     """Open it in asyncio, by AsyncSession."""
-    db = Database(place.url, **_settings(place))
+    db = Database(place.url, **settings_for(place))
 
     @db.writer
     async def empty_writer(number: int) -> None:

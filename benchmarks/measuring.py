@@ -1,0 +1,53 @@
+"""Measures subjects side by side, one scenario after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+from benchmarks import counting, timing
+from benchmarks.driving import Course, Numbers
+from benchmarks.places import Grounds
+from benchmarks.report import Row
+from benchmarks.scenarios import Scenario
+from benchmarks.subjects.subject import Subject
+
+
+def measured(
+    subjects: Sequence[Subject], grounds: Grounds, scenarios: Sequence[Scenario], rounds: int, shorter: int
+) -> Iterator[list[Row]]:
+    """Yield the results of one scenario after the other.
+
+    :param shorter: by how much the timed batches are shorter than usual.
+    """
+    numbers = Numbers()
+    with ExitStack() as stack:
+        straight = [stack.enter_context(Course(subject, grounds.straight(), numbers)) for subject in subjects]
+        counting_ = [stack.enter_context(Course(subject, grounds.counting(), numbers)) for subject in subjects]
+        for scenario in scenarios:
+            pairs = [(one, other) for one, other in zip(straight, counting_, strict=True) if one.has(scenario.name)]
+            # The traffic first: the statement that a process compiles first for a mapper stays a few calls dearer for
+            # its engine than the same one compiled later, and that must not fall on whoever stands first in the table.
+            traffic = [counting.count_traffic(other, scenario.name) for _, other in pairs]
+            calls = [counting.count_calls(one, scenario.name) for one, _ in pairs]
+            batch = max(scenario.batch // shorter, 10)
+            times = timing.measure([one for one, _ in pairs], scenario.name, rounds, batch)
+            yield [
+                Row(
+                    grounds.backend.name, grounds.version, scenario, one.subject.name, calls[at], traffic[at], times[at]
+                )
+                for at, (one, _) in enumerate(pairs)
+            ]
+
+
+def profiled(subjects: Sequence[Subject], grounds: Grounds, scenarios: Sequence[Scenario], limit: int) -> int:
+    """Print the functions that a subject calls; return how many profiles that were."""
+    printed = 0
+    for subject in subjects:
+        with Course(subject, grounds.straight(), Numbers()) as course:
+            for scenario in scenarios:
+                if course.has(scenario.name):
+                    print(f"\n{subject.name}: {scenario.name} on {grounds.backend.name}, {counting.COUNTED} operations")
+                    print(counting.top_functions(course, scenario.name, limit))
+                    printed += 1
+    return printed

@@ -1,0 +1,1 @@
+"""What each protection of a block costs, beside the same block without it."""
