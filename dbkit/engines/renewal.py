@@ -11,7 +11,6 @@ from typing import Any
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.held import HeldCursor
-from dbkit.engines.pool import BoundedPool
 from dbkit.engines.watch import Watch
 
 
@@ -90,9 +89,6 @@ class RenewableConnection(TrackedConnection):
 
         :raises DBError: there is none to be had. A driver's error is raised as it is.
         """
-        pool = self.engine.pool
-        if self._dbapi_connection is not None and isinstance(pool, BoundedPool) and not self.was_cut:
-            pool.capacity.suspect()  # one is dead: the others are tested before their next use
         self.let_lost_go()
         self._dbapi_connection, facts = self._take()
         if facts is not None:

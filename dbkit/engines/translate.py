@@ -49,8 +49,8 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
             at_commit=committing,
             place=_place(engine, role),
         )
-        if role is Role.WRITER and isinstance(error, DBReadOnly) and _is_not_primary(backend, connection, error):
-            error = _not_primary(error)
+        if role is Role.WRITER:
+            error = with_role(backend, connection, error)
         if connection is not None:
             # SQLAlchemy goes by words in the text, which may be the user's; the rules go by the code
             cast(Any, context).is_disconnect = isinstance(error, DBConnectionError | DBNotPrimary)
@@ -58,7 +58,7 @@ def install(engine: Engine, backend: Backend, role: Role) -> None:
             # one dead connection says little of the others: they are tested before their next use
             cast(Any, context).invalidate_pool_on_disconnect = False
             if not (isinstance(connection, TrackedConnection) and connection.was_cut):
-                _suspect(context.engine, error)
+                doubt_others(context.engine, error)
         if not isinstance(connection, TrackedConnection):
             return error
         if committing and error.outcome is Outcome.UNKNOWN:
@@ -119,7 +119,8 @@ def _is_sqlalchemys_own(context: ExceptionContext) -> bool:
     return execution is not None and bool(execution.execution_options.get("skip_user_error_events"))
 
 
-def _suspect(engine: Engine | None, error: DBError) -> None:
+def doubt_others(engine: Engine | None, error: DBError) -> None:
+    """Let the other connections of an engine be tested before their next use, because one was lost like this."""
     if engine is None or not isinstance(engine.pool, BoundedPool):
         return
     if isinstance(error, DBNotPrimary) or error.errno == _LEFT_ITS_CLUSTER:
@@ -128,10 +129,13 @@ def _suspect(engine: Engine | None, error: DBError) -> None:
         engine.pool.capacity.suspect()
 
 
-def _is_not_primary(backend: Backend, connection: Any, error: DBReadOnly) -> bool:
-    if connection is None or connection.invalidated:
-        return False
-    return backend.is_not_primary(connection.connection.dbapi_connection, connection.dialect.driver, error)
+def with_role(backend: Backend, connection: Any, error: DBError) -> DBError:
+    """Return the error of a writer; :class:`DBNotPrimary` if it was refused because its server is no primary."""
+    if not isinstance(error, DBReadOnly) or connection is None or connection.invalidated:
+        return error
+    ours = isinstance(connection, TrackedConnection)
+    native = connection.driver_level if ours else connection.connection.dbapi_connection
+    return _not_primary(error) if backend.is_not_primary(native, connection.dialect.driver, error) else error
 
 
 def _not_primary(error: DBReadOnly) -> DBNotPrimary:

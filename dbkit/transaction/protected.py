@@ -63,4 +63,11 @@ class ProtectedTransaction(Transaction):
         """Return what a replay is allowed."""
         factory = self._factory
         settings, sleep = factory.settings, partial(factory.pause, colour=self.colour)
-        return Terms(settings.replay_max_size, settings.replay_max_time, factory.clock, sleep, factory.replays)
+        return Terms(
+            max_size=settings.replay_max_size,
+            max_time_s=settings.replay_max_time,
+            writes=self.spec.mode is Mode.WRITER,
+            clock=factory.clock,
+            sleep=sleep,
+            replays=factory.replays,
+        )

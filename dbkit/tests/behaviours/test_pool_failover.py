@@ -21,8 +21,7 @@ ONE_EACH = ONE_PER_PRODUCT & SERVERS
 ADD = text("INSERT INTO numbers VALUES (1)")
 
 
-@behaviours(ONE_EACH)
-class TestFailOver(Behaviour):
+class FailingOver(Behaviour):
     """The address leads to another server; connections to the old one stay open, and it takes no writes."""
 
     def setUp(self):
@@ -75,8 +74,8 @@ class TestFailOver(Behaviour):
     def numbers(self, server):
         return self.do(server, "SELECT x FROM numbers")
 
-    def open(self):
-        database = dbkit.Database(self.url, max_retries=0, max_pool_size=8)
+    def open(self, **settings):
+        database = dbkit.Database(self.url, max_retries=0, max_pool_size=8, **settings)
         self.addCleanup(self.run_plain, lambda: self.dispose(database))
         return self.face_of(database)
 
@@ -90,6 +89,9 @@ class TestFailOver(Behaviour):
         async with face.writer() as session:
             await session.execute(ADD)
 
+
+@behaviours(ONE_EACH)
+class TestFailOver(FailingOver):
     async def test_one_block_fails_and_the_next_writes_to_the_new_primary(self):
         face = self.open()
         await self.fill(face, face.writer)

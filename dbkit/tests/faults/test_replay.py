@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 
@@ -10,7 +11,7 @@ from sqlalchemy import func, insert, select, text, update
 from dbkit.exceptions import DBConnectionError, DBDuplicateEntry, DBError
 from dbkit.testing import faults
 from dbkit.tests.behaviours.base import behaviours, on
-from dbkit.tests.behaviours.combinations import POSTGRESQL, Product
+from dbkit.tests.behaviours.combinations import ASYNCIO, POSTGRESQL, Product
 from dbkit.tests.behaviours.tables import Audit, Item, Part
 from dbkit.tests.faults.base import DRIVERS, Faulty
 from dbkit.tests.steering import SteeredClock
@@ -250,6 +251,35 @@ class TestLosses(Replaying):
                     session.add(Item(id=1))
                     await session.flush()
         self.assertEqual(1, self.counts.replayed)
+
+
+@behaviours(DRIVERS & ASYNCIO)
+class TestCancellation(Replaying):
+    async def test_in_the_middle_of_a_replay_leaves_nothing(self):
+        await self.warm_up()
+        self.store(1)
+        reached = asyncio.Event()
+
+        async def work():
+            async with self.writer() as session:
+                session.add(Audit(id=1))
+                await session.flush()
+                reached.set()
+                await session.execute(update(Item).values(amount=5))
+
+        with (
+            self.proxy.cut(faults.before("UPDATE")),
+            self.proxy.hold(faults.before(re.compile("INSERT INTO audits")), nth=2) as held,
+        ):
+            task = asyncio.create_task(work())
+            await held.awaiting()
+            task.cancel()
+            await self.raises(asyncio.CancelledError, asyncio.wait_for, task, 20)
+        self.assertTrue(reached.is_set())
+        self.assertEqual(([], [0]), (self.stored(Audit), self.amounts()))
+        pool = self.lossy.factory.engines(self.combination.colour).writer.engine.pool
+        self.assertEqual(0, pool.checkedout())
+        await self.insert(2)
 
 
 @behaviours(DRIVERS)

@@ -7,7 +7,8 @@ from typing import Any
 from dbkit.backends.base import Backend
 from dbkit.backends.build import build_error
 from dbkit.engines.connection import TrackedConnection
-from dbkit.exceptions import CommitUnknown, DBConnectionError, DBDeadlock, DBError, DBLockTimeout, Outcome
+from dbkit.engines.translate import with_role
+from dbkit.exceptions import CommitUnknown, DBConnectionError, DBDeadlock, DBError, DBLockTimeout, DBNotPrimary, Outcome
 from dbkit.transaction.replay.digest import digest_of_error
 
 _BEGIN = "BEGIN"
@@ -17,12 +18,14 @@ class Faults:
     """Judges the errors that a driver raises on the connections of one engine.
 
     :param dialect: the engine's own.
+    :param writes: the engine is a writer's.
     :ivar drivers: the root of the driver's errors.
     :ivar tells_numbers: its cursors tell the number that the server has given to a row.
     """
 
-    def __init__(self, backend: Backend, dialect: Any) -> None:
+    def __init__(self, backend: Backend, dialect: Any, writes: bool) -> None:
         self._backend = backend
+        self._writes = writes
         self._dialect = dialect
         self.drivers: type[Exception] = dialect.loaded_dbapi.Error
         self.tells_numbers = bool(dialect.postfetch_lastrowid)
@@ -36,12 +39,13 @@ class Faults:
             # what SQLAlchemy asks before the rules are asked
             native = None if connection.invalidated else connection.driver_level
             dead = bool(self._dialect.is_disconnect(error, native, None))
-        return build_error(self._backend.rules, error, statement=statement or _BEGIN, is_disconnect=dead)
+        typed = build_error(self._backend.rules, error, statement=statement or _BEGIN, is_disconnect=dead)
+        return with_role(self._backend, connection, typed) if self._writes else typed
 
     @staticmethod
     def is_loss(error: DBError) -> bool:
-        """Return whether the connection is lost, and the transaction with it."""
-        return isinstance(error, (DBConnectionError, CommitUnknown))
+        """Return whether another connection is needed: this one is lost, or its server is not the primary any more."""
+        return isinstance(error, (DBConnectionError, DBNotPrimary, CommitUnknown))
 
     @staticmethod
     def is_victim(error: DBError) -> bool:

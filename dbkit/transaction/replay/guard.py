@@ -108,7 +108,7 @@ class Replayer:
 
     def _faults(self, connection: GuardedConnection) -> Faults:
         if self._known_faults is None:
-            self._known_faults = Faults(connection.backend, connection.engine.dialect)
+            self._known_faults = Faults(connection.backend, connection.engine.dialect, self._terms.writes)
         return self._known_faults
 
     def _recovery(self, connection: GuardedConnection, trouble: DBError) -> Recovery:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from dbkit.clock import Clock
 from dbkit.engines.guarded import GuardedConnection
+from dbkit.engines.translate import doubt_others
 from dbkit.engines.view import Sent
 from dbkit.exceptions import DBError, Outcome, ReplayDiverged
 from dbkit.transaction.replay.conditions import DEADLINE, DRIVER_CONNECTION, Condition
@@ -32,12 +33,14 @@ class Terms:
 
     :param max_size: see ``[database] replay_max_size``.
     :param max_time_s: see ``[database] replay_max_time``.
+    :param writes: the block is a writer.
     :param sleep: waits, in the colour of the block.
     :param replays: counts them, and compares.
     """
 
     max_size: int
     max_time_s: float
+    writes: bool
     clock: Clock
     sleep: Callable[[float], Any]
     replays: Replays
@@ -140,8 +143,10 @@ class Recovery:
         connection = self._connection
         if self._faults.is_victim(trouble) and not connection.invalidated:
             connection.begin_over()
-        else:
-            connection.take_again()
+            return
+        if not connection.invalidated and not connection.was_cut:
+            doubt_others(connection.engine, trouble)
+        connection.take_again()
 
     # -- the statements -----------------------------------------------------------------------------------------------
 
