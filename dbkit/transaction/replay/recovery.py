@@ -79,7 +79,7 @@ class Recovery:
         self.attempts = 0
         self._asks_for_numbers = faults.tells_numbers
         self._is_soiled = False
-        """The session may give a number to the next INSERT that is not meant for it."""
+        """The connection is of no use for anybody else: its next INSERT could get a number that is not meant for it."""
 
     def recover(self, trouble: DBError) -> str | None:
         """Bring the transaction back to where it was before the statement that met this trouble, and return None.
@@ -108,6 +108,7 @@ class Recovery:
         except (DBError, OSError, TimeoutError, self._faults.drivers) as error:
             trouble = self._faults.typed(error, self._connection, None)
         except BaseException:
+            self._is_soiled = True  # an interrupted connection may wait for an answer still: no more is sent over it
             self._give_up(self.first)
             raise
         self._give_up(self.first)
