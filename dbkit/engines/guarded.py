@@ -81,7 +81,7 @@ class FenceGuard(Protocol):
     """Lets COMMIT carry a token, and decides by it what became of a COMMIT whose reply was lost."""
 
     def saw(self, sent: Sent) -> None:
-        """A statement has succeeded."""
+        """A statement is about to be sent; one that fails may have stored a part all the same."""
 
     def commit(self, connection: GuardedConnection) -> bool:
         """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
@@ -102,12 +102,12 @@ class GuardedConnection(RenewableConnection):
 
     def send(self, sent: Sent) -> None:
         """Carry a statement out for SQLAlchemy."""
+        if self.fence is not None:
+            self.fence.saw(sent)
         if self.replay is not None:
             self.replay.carry_out(self, sent)
         else:
             self.pass_on(sent)
-        if self.fence is not None:
-            self.fence.saw(sent)
 
     def pass_on(self, sent: Sent) -> None:
         """Hand a statement over to the driver, within the time that is left."""

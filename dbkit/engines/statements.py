@@ -19,8 +19,10 @@ _READS = re.compile(
 )
 _LITERALS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _WRITES_INSIDE = re.compile(
-    r"\b(?:INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|UPDATE\s+(?!OF\b)[\w.]+\s+(?:AS\s+\w+\s+)?SET|DELETE\s+FROM|MERGE\s+INTO"
-    r"|REPLACE\s+INTO|INTO\s+(?!@|OUTFILE\b|DUMPFILE\b)\w+\s+FROM|INTO\s+\w+\s*$|INTO\s+\w+\s*;)",
+    # a quoted name has become two quotes by then
+    r"\b(?:INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|DELETE\s+FROM|MERGE\s+INTO|REPLACE\s+INTO"
+    r"|UPDATE\s+(?:ONLY\s+)?(?!OF\b)[\w.']+(?:\s*\*)?\s+(?:(?:AS\s+)?[\w']+\s+)?SET\b"
+    r"|INTO\s+(?!@|OUTFILE\b|DUMPFILE\b)(?:[\w.']+\s+){0,4}(?:FROM\b|[\w.']+\s*(?:$|;)))",
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(r";\s*\S")
@@ -59,7 +61,11 @@ _HARMLESS_CALLS = frozenset(
     string_agg substr substring sum then to_char to_date trim trunc unnest upper using values when where with year
     """.split()
 )
-_CALL = re.compile(r"([A-Za-z_][\w$]*)\s*\(")
+# a quoted or qualified name is never one of those above, even if it sounds like one
+_CALL = re.compile(r"([\w$.\"`]+)\s*\(")
+_TEXTS = re.compile(r"'(?:[^']|'')*'")
+# With these, where a text ends depends on more than its quotes; then its content counts too.
+_TRICKY = re.compile(r"\\|--|\#|/\*|\$\w*\$")
 _STORES_NOTHING = re.compile(r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
 
@@ -73,7 +79,7 @@ def may_store(text: str) -> bool:
         return False
     if _is_writing_text(text):
         return True
-    bare = _LITERALS.sub("''", text)
+    bare = text if _TRICKY.search(text) else _TEXTS.sub("''", text)
     return any(name.lower() not in _HARMLESS_CALLS for name in _CALL.findall(bare))
 
 

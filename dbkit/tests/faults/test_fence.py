@@ -8,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, Outcome
+from dbkit.exceptions import CommitUnknown, DBConnectionError, DBDuplicateEntry, DBError, Outcome
 from dbkit.testing import faults
-from dbkit.tests.behaviours.base import behaviours
-from dbkit.tests.behaviours.combinations import ASYNCIO, POSTGRESQL, Product
+from dbkit.tests.behaviours.base import behaviours, on
+from dbkit.tests.behaviours.combinations import ASYNCIO, MARIADB, POSTGRESQL, Product
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.faults.base import DRIVERS, Faulty
 
@@ -111,6 +111,30 @@ class TestFence(Fenced):
                 await session.execute(text("SELECT count(*) FROM items"))
         self.assertEqual((Outcome.ROLLED_BACK, True), (caught.error.outcome, caught.error.transient))
         self.assertEqual(0, self.tokens())
+
+    @on(POSTGRESQL)
+    async def test_a_function_that_stores_is_seen_whatever_its_name(self):
+        self.place.do(
+            'CREATE OR REPLACE FUNCTION "putItem"() RETURNS int LANGUAGE sql AS \'INSERT INTO items (id, amount) '
+            "VALUES (1, 0) RETURNING id'"
+        )
+        self.addCleanup(self.place.do, 'DROP FUNCTION "putItem"')
+        with self.proxy.cut(faults.after("COMMIT")):
+            async with self.writer.exactly_once() as session:
+                await session.execute(text('SELECT "putItem"()'))
+        self.assertEqual([1], self.stored())
+
+    @on(MARIADB)
+    async def test_so_is_the_part_that_a_statement_has_stored_before_it_failed(self):
+        self.place.do("INSERT INTO items (id, name, amount) VALUES (1, 'a', 0), (2, 'b', 0), (3, 'c', 0)")
+        rename = text("UPDATE items SET name = :name WHERE id = :id")
+        with self.proxy.cut(faults.after("COMMIT")):
+            async with self.writer.exactly_once() as session:
+                try:
+                    await session.execute(rename, [{"id": 1, "name": "new"}, {"id": 2, "name": "c"}])
+                except DBDuplicateEntry:
+                    pass
+        self.assertEqual(["new"], self.place.ask("SELECT name FROM items WHERE id = 1"))
 
     async def test_faults_in_the_fence_itself_are_survived(self):
         with self.proxy.cut(faults.after("COMMIT"), times=3) as fault:

@@ -12,8 +12,15 @@ WRITES = (
     "SELECT 1; INSERT INTO t VALUES (1)",
     "PRAGMA user_version = 7",
     "WITH gone AS (DELETE FROM t RETURNING id) SELECT * FROM gone",
+    'WITH new AS (UPDATE "user" SET a = 1 RETURNING id) SELECT * FROM new',
+    "WITH new AS (UPDATE ONLY t u SET a = 1 RETURNING id) SELECT * FROM new",
+    'SELECT a INTO "New" FROM t',
+    "SELECT a INTO TEMP TABLE s.new FROM t",
 )
-READS = ("SELECT id FROM t WHERE note = 'insert into x'", "SELECT * FROM t FOR UPDATE", "PRAGMA user_version")
+READS = (
+    "SELECT a FROM t INTO OUTFILE '/tmp/a'", "SELECT a INTO OUTFILE '/tmp/a' FROM t", "SELECT a INTO @a FROM t",
+    "SELECT id FROM t WHERE note = 'insert into x'", "SELECT * FROM t FOR UPDATE", "PRAGMA user_version",
+)  # fmt: skip
 CONTROL = (
     "COMMIT",
     "rollback;",
@@ -62,6 +69,13 @@ class TestWhatMayStore(testtools.TestCase):
             "update t set a = 1",
             "WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x",
             "SELECT transfer(1, 2)",
+            'SELECT "transferAll"(1, 2)',
+            "SELECT `transferAll`(1, 2)",
+            "SELECT app.replace(1, 2)",
+            "SELECT 'it\\'s', transfer(1, 2), 'x'",
+            "SELECT $$it's$$, transfer(1, 2), 'x'",
+            "SELECT a -- it's\n, transfer(1, 2), 'x'",
+            'WITH new AS (UPDATE "user" SET a = 1 RETURNING id) SELECT * FROM new',
             "SELECT nextval('s')",
             "SELECT pg_advisory_xact_lock(1)",
             "CALL p()",
