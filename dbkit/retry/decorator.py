@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from dbkit.ambient import is_in_block
+from dbkit.ambient import innermost, is_in_block
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.deadline import Deadline
 from dbkit.exceptions import DBConnectionError, InvalidDecoration, InvalidSetting, TransactionDoomed
@@ -135,12 +135,12 @@ class _Terms:
 class _Run:
     """One run of the function."""
 
-    deadline: Deadline | None = None
-
     def __init__(self, function: Any, arguments: Arguments, judge: Judge) -> None:
+        frame = innermost()
         self._function = function
         self._arguments = arguments
         self.judge = judge
+        self.deadline: Deadline | None = None if frame is None else frame.deadline
 
     def running(self) -> Generator[Callable[[], Any], Any, Any]:
         args, kwargs = self._arguments

@@ -406,6 +406,21 @@ class TestWhatIsRunAgain(Retrying):
         self.assertEqual((1, [1], []), (self.runs, self.stored(), self.events))
         self.assertEqual((1, 0), (self.numbers.calls, self.numbers.conflicts))
 
+    async def test_in_a_hook_the_blocks_around_it_do_not_matter(self):
+        ends = []
+
+        @self.writer.retrying()
+        async def work():
+            self.session.add(Item(id=1))
+            await self.session.flush()
+            ends.append(1)
+
+        async with self.reader():
+            async with self.writer.independent() as session:
+                self.face.after_commit(self.colour.function(work))
+                session.add(Item(id=2))
+        self.assertEqual(([1], [1, 2]), (ends, self.stored()))
+
     async def test_an_error_that_does_not_pass_is_raised_at_once(self):
         self.store(1)
 

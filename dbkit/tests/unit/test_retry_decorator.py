@@ -24,6 +24,7 @@ from dbkit.exceptions import (
     DBLockTimeout,
     DBSerializationFailure,
     DBTooManyConnections,
+    DeadlineExceeded,
     InvalidDecoration,
     InvalidSetting,
     PoolTimeout,
@@ -204,6 +205,13 @@ class TestInsideABlock(Case):
         self.assertRaises(DBDeadlock, wrapped)
         self.assertEqual((1, []), (self.runs, self.clock.slept))
         self.assertIs(given, self.retry()(lambda value: value)(given))
+
+    def test_no_run_begins_after_a_deadline(self):
+        with dbkit.within(0.001):
+            wrapped = self.retry(retry_on_deadlock=True, retry_interval=10)(self.failing(DBDeadlock()))
+            error = self.assertRaises(DeadlineExceeded, wrapped)
+        self.assertIsInstance(error.__cause__, DBDeadlock)
+        self.assertEqual((1, []), (self.runs, self.clock.slept))
 
     def test_a_block_that_has_ended_is_none(self):
         self.enter().is_open = False
