@@ -20,18 +20,24 @@ def bind(connection: TrackedConnection, deadline: Deadline) -> Callable[[], None
     """Let a deadline bound what a connection does, until the returned function is called.
 
     When it passes meanwhile, the transaction is lost, and not only the part that it was set for.
+
+    :raises DeadlineExceeded: it has passed already; the transaction goes on without it.
     """
     watched = guarded(connection)
     if watched.time is not None:
         return watched.time.bound(deadline)
     keeper = watched.time = TimeKeeper(deadline, whole=False)
-    if watched.is_taken:
-        keeper.taken(watched)
 
     def unbind() -> None:
         watched.time = None
         keeper.leave(watched)
 
+    if watched.is_taken:
+        try:
+            keeper.taken(watched)
+        except BaseException:
+            unbind()
+            raise
     return unbind
 
 

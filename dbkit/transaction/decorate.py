@@ -100,7 +100,7 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
         if current is not None:
             outer = find(current, key, factory)
             if outer is not None and (joins or outer.colour is not Colour.BLOCKING):
-                if plain and outer.owner == get_ident() and joins_plainly(spec, outer):
+                if plain and outer.owner == get_ident() and joins_plainly(spec, outer, current):
                     return function(*args, **kwargs)  # decide() would say JOIN
                 with Block(key, factory, spec):
                     return function(*args, **kwargs)
@@ -154,7 +154,7 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
         if current is not None and joins:
             outer = find(current, key, factory)
             if outer is not None:
-                if plain and outer.owner is current_task() and joins_plainly(spec, outer):
+                if plain and outer.owner is current_task() and joins_plainly(spec, outer, current):
                     return await function(*args, **kwargs)  # decide() would say JOIN
                 async with Block(key, factory, spec):
                     return await function(*args, **kwargs)

@@ -314,9 +314,14 @@ def nearest(frame: Any, key: Any) -> Scope | None:
     return None
 
 
-def joins_plainly(spec: TransactionSpec, outer: Scope) -> bool:
-    """Return whether a block that joins changes nothing, so that it needs no scope of its own."""
+def joins_plainly(spec: TransactionSpec, outer: Scope, current: Any) -> bool:
+    """Return whether a block that joins changes nothing, so that it needs no scope of its own.
+
+    :param current: the innermost link, whose deadline would be the block's.
+    """
     if spec.protection is not None and spec.protection.deadline_s is not None:
+        return False
+    if current.deadline is not outer.deadline:
         return False
     return spec.mode is outer.spec.mode and spec.handle is outer.spec.handle and not outer.source.flushes_joined
 

@@ -10,6 +10,7 @@ from sqlalchemy import insert, text
 import dbkit
 from dbkit.ambient import CURRENT, Bounds, innermost, leave
 from dbkit.deadline import Deadline
+from dbkit.engines.binding import bind
 from dbkit.exceptions import DeadlineExceeded, Outcome, TransactionDoomed
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import (
@@ -253,6 +254,25 @@ class TestInsideATransaction(_Timed):
                     async with opener.deadline(_SHORT_S)():
                         await self.wait(session)
             self.assertEqual([], self.stored())
+
+    async def test_one_around_the_call_of_a_function_that_joins_does_the_same(self):
+        @self.writer
+        async def wait():
+            await self.wait(self.session)
+
+        with self.raising(DeadlineExceeded):
+            async with self.writer() as session:
+                session.add(Item(id=1))
+                with dbkit.within(_SHORT_S):
+                    await wait()
+        self.assertEqual([], self.stored())
+
+    async def test_one_that_has_passed_already_leaves_the_transaction_alone(self):
+        async with self.writer() as session:
+            session.add(Item(id=1))
+            await session.flush()
+            self.assertRaises(DeadlineExceeded, bind, innermost().physical().connection, Deadline(0.0, 1.5))
+        self.assertEqual([1], self.stored())
 
     async def test_the_lost_transaction_cannot_be_stored_either(self):
         with self.raising(TransactionDoomed):
