@@ -122,6 +122,10 @@ class Deliverer:
             yield from inside(self._steps, self._factory, self._spec(), partial(self._round, round_))
         except _Lost:
             yield from self._after_loss(round_)
+        except Exception as error:
+            if round_.interrupt is not None:
+                raise round_.interrupt from error  # it came first, and has often lost the transaction itself
+            raise
         if round_.interrupt is not None:
             raise round_.interrupt
         return round_.result()

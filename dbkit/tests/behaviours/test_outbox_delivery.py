@@ -177,6 +177,17 @@ class TestFailures(OutboxBehaviour):
         await self.raises(KeyboardInterrupt, self.call, "deliver", interrupt)
         self.assertEqual((ids[1:], [0, 0]), (self.waiting(), self.place.ask("SELECT attempts FROM dbkit_outbox")))
 
+    async def test_an_interrupt_that_loses_the_transaction_is_raised_all_the_same(self):
+        def interrupt(message):
+            if message.payload == 2:
+                self.db.current.physical().connection.condemn(DBError(message="lost", outcome=Outcome.ROLLED_BACK))
+                raise KeyboardInterrupt
+            self.see(message)
+
+        ids = await self.send(1, 2)
+        await self.raises(KeyboardInterrupt, self.call, "deliver", interrupt)
+        self.assertEqual(([1], ids), (self.seen, self.waiting()))
+
     @on(ASYNCIO)
     async def test_a_cancellation_keeps_what_is_delivered(self):
         async def slow(message):
