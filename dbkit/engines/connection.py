@@ -199,7 +199,10 @@ class TrackedConnection(Connection):
     def _open_transaction(self) -> None:
         """Let an autocommitting reader's next statement open a READ ONLY transaction."""
         self.watch &= ~Watch.AUTOCOMMIT
-        self._restore = self.backend.leave_autocommit(self.driver_level, self.dialect)
+        try:
+            self._restore = self.backend.leave_autocommit(self.driver_level, self.dialect)
+        except BaseException as error:
+            self._handle_dbapi_exception(error, None, None, None, None)
 
     def _begin_impl(self, transaction: Any) -> None:
         if self.watch & Watch.UNOPENED:
