@@ -37,6 +37,14 @@ class Standings(WayCase):
 
         await self.at_driver(look)
 
+    async def test_a_writers_server_takes_writes_and_being_asked_opens_nothing(self) -> None:
+        def look(connection: Connection) -> None:
+            native = connection.connection.dbapi_connection
+            self.assertIs(True, self.backend.takes_writes(native, connection.dialect.driver), "takes_writes()")
+            self.assertIn(self.standing(connection), _NONE, "standing() after takes_writes()")
+
+        await self.at_driver(look)
+
     async def test_a_transaction_that_has_written_is_open(self) -> None:
         def look(connection: Connection) -> None:
             connection.execute(insert_item(1))
