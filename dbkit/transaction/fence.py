@@ -160,7 +160,8 @@ class CommitFence:
     def commit(self, connection: GuardedConnection) -> bool:
         """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
         self._way.token = None
-        return self._stores and self._way.before_commit(connection)
+        # what was done with the driver's connection itself has passed by here unseen
+        return (self._stores or connection.is_exposed) and self._way.before_commit(connection)
 
     def decides(self, connection: GuardedConnection, error: BaseException) -> bool:
         """Return whether the transaction is stored; if not, it never will be.

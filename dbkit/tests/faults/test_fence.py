@@ -124,6 +124,16 @@ class TestFence(Fenced):
                 await session.execute(text('SELECT "putItem"()'))
         self.assertEqual([1], self.stored())
 
+    async def test_what_the_drivers_connection_has_stored_is_seen(self):
+        def insert(sync):
+            sync.connection.cursor().execute("INSERT INTO items (id, amount) VALUES (1, 0)")
+
+        with self.proxy.cut(faults.after("COMMIT")):
+            async with self.writer.exactly_once() as session:
+                connection = await session.connection()
+                await connection.run_sync(insert)
+        self.assertEqual([1], self.stored())
+
     @on(MARIADB)
     async def test_so_is_the_part_that_a_statement_has_stored_before_it_failed(self):
         self.place.do("INSERT INTO items (id, name, amount) VALUES (1, 'a', 0), (2, 'b', 0), (3, 'c', 0)")
