@@ -228,6 +228,7 @@ class Transaction:
             cord = self._lane.backend.cord(connection.driver_level, connection.engine.dialect.driver)
             if cord is not None:
                 cord.cut()
+                cord.let_go()
 
     @property
     def ends_silently(self) -> bool:

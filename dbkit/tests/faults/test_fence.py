@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -265,7 +266,10 @@ class TestPatience(Fenced):
             async with self.writer() as session:
                 session.add(Item(id=1))
 
-        error = await self.cancelled_while_held(work)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", ResourceWarning)
+            error = await self.cancelled_while_held(work)
+        self.assertEqual([], [str(each.message) for each in told if "unclosed <socket" in str(each.message)])
         self.assertIs(Outcome.UNKNOWN, error.outcome)
         self.assertIsInstance(error.__cause__, CommitUnknown)
         self.assertEqual([1], self.stored())
