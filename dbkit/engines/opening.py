@@ -14,6 +14,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy.util import await_only
 
@@ -40,6 +41,12 @@ class Turn(enum.Enum):
     """A connection has come back; if someone else has it already, ask again."""
 
 
+class Attempt:
+    """Someone's wish to open a connection. One that is collected has ended, in whatever way: it keeps no turn."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Openers:
     """Those who open connections to one server, for the pools that share a capacity.
 
@@ -52,7 +59,7 @@ class Openers:
         self._timeout_s = timeout_s
         self._clock = clock
         self._in_tasks = in_tasks
-        self._running = 0
+        self._running: WeakSet[Attempt] = WeakSet()
         self._refusals = 0
         self._not_before = float("-inf")
         self._line = Line()
@@ -87,18 +94,20 @@ class Openers:
 
     # -- the line ------------------------------------------------------------------------------------------------------
 
-    def enter(self, pool: object) -> Turn:
+    def enter(self, pool: object, attempt: Attempt) -> Turn:
         """Wait for one's turn; who may open calls :meth:`leave` in the end.
 
         :param pool: where the caller could also find an idle connection.
+        :param attempt: the caller holds it for as long as it tries.
         :raises Exception: what was raised to someone else who tried meanwhile.
         :raises PoolTimeout: nobody has succeeded or failed in time.
         """
         with self._line.lock:
-            if self.limit is None or self._running < self.limit:
-                self._running += 1
+            if self.limit is None or len(self._running) < self.limit:
+                self._running.add(attempt)
                 return Turn.OPEN
             place = Place(pool, get_ident(), asyncio.get_running_loop() if self._in_tasks else None)
+            place.owner = attempt
             self.waiting.append(place)
         return self._wait(place)
 
@@ -122,10 +131,10 @@ class Openers:
             raise limit.exceeded("another caller's attempt to reach the server")
         raise PoolTimeout(message=_NOBODY_GOT_THROUGH.format(self._timeout_s))
 
-    def leave(self) -> None:
+    def leave(self, attempt: Attempt) -> None:
         """Give the turn back; whoever is next may try."""
         with self._line.lock:
-            self._running -= 1
+            self._running.discard(attempt)
             self._admit()
 
     def came_back(self, pool: object) -> None:
@@ -161,16 +170,17 @@ class Openers:
     def reset(self) -> None:
         """Forget everyone, in the child of a fork."""
         self._line.reset()
-        self._running = 0
+        self._running.clear()
 
     def _admit(self) -> None:
-        while self.waiting and (self.limit is None or self._running < self.limit):
-            if self.waiting.popleft().grant(Turn.OPEN):
-                self._running += 1
+        while self.waiting and (self.limit is None or len(self._running) < self.limit):
+            place = self.waiting.popleft()
+            if place.grant(Turn.OPEN):
+                self._running.add(place.owner)
 
     def _pass_on(self, place: Place) -> None:
         if place.answer is Turn.OPEN:
-            self.leave()
+            self.leave(place.owner)
         elif place.answer is Turn.LOOK:
             self.came_back(place.tag)
 
@@ -181,13 +191,14 @@ def open_in_turn(openers: Openers, pool: object, idle: Callable[[], Any], open_o
     :param idle: returns an idle connection that can be used, or None.
     :param open_one: opens one, and tells the openers what came of it.
     """
+    attempt = Attempt()
     while True:
-        if openers.enter(pool) is Turn.OPEN:
+        if openers.enter(pool, attempt) is Turn.OPEN:
             try:
                 openers.pause()
                 return idle() or open_one()
             finally:
-                openers.leave()
+                openers.leave(attempt)
         found = idle()
         if found is not None:
             return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import testtools
 from sqlalchemy.util import greenlet_spawn
 
 from dbkit.deadline import LIMIT, Deadline
-from dbkit.engines.opening import Openers, Turn, open_in_turn
+from dbkit.engines.opening import Attempt, Openers, Turn, open_in_turn
 from dbkit.exceptions import DBNotPrimary, DeadlineExceeded, PoolTimeout
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import SteeredClock, Worker, interrupt, turns
@@ -22,6 +23,7 @@ class OpenersTest(testtools.TestCase):
         super().setUp()
         self.clock = SteeredClock()
         self.openers = Openers(_WAIT_S, self.clock)
+        self.attempt = Attempt()
         self.idle = []
         self.opened = 0
         self.at_once = self.most = 0
@@ -138,13 +140,13 @@ class TestTurns(OpenersTest):
 
     def test_one_that_is_interrupted_hands_its_turn_on(self):
         self.openers.refused(OSError("refused"))
-        self.assertIs(Turn.OPEN, self.openers.enter("pool"))
-        workers = [Worker(self.openers.enter, "pool")]
+        self.assertIs(Turn.OPEN, self.openers.enter("pool", self.attempt))
+        workers = [Worker(self.openers.enter, "pool", Attempt())]
         wait_until(lambda: len(self.openers.waiting) == 1, _WAIT_S, "the first in the line")
-        workers.append(Worker(self.openers.enter, "pool"))
+        workers.append(Worker(self.openers.enter, "pool", Attempt()))
         wait_until(lambda: len(self.openers.waiting) == 2, _WAIT_S, "the second in the line")
         interrupt(workers[0], KeyboardInterrupt)
-        self.openers.leave()
+        self.openers.leave(self.attempt)
         self.assertRaises(KeyboardInterrupt, workers[0].outcome)
         self.assertIs(Turn.OPEN, workers[1].outcome())
 
@@ -158,17 +160,53 @@ class TestTurns(OpenersTest):
         self.go.set()
         self.assertEqual("new 1", self.one())
 
+    def test_one_that_is_interrupted_anywhere_keeps_no_turn(self):
+        self.openers.lost()
+        self.go.set()
+        steps = 0
+        while self.interrupted_at(steps):
+            steps += 1
+            for _ in range(2):  # with two turns that were lost there would be none
+                self.interrupted_at(steps)
+            self.assertEqual(Turn.OPEN, self.openers.enter("pool", self.attempt))
+            self.openers.leave(self.attempt)
+        self.assertGreater(steps, 20)
+
+    def interrupted_at(self, step):
+        """Interrupt a caller before so many instructions of it; return whether it had as many."""
+        seen = 0
+
+        def trace(frame, kind, value):
+            nonlocal seen
+            if frame.f_code is not open_in_turn.__code__:
+                return None
+            frame.f_trace_opcodes = True
+            seen += kind == "opcode"
+            if seen == step + 1:
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            open_in_turn(self.openers, "pool", lambda: "idle", self.open_one)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
     def test_who_waits_in_vain_is_told_so(self):
         self.openers = Openers(0.0, self.clock)
         self.openers.refused(OSError("refused"))
-        self.openers.enter("pool")
+        self.openers.enter("pool", self.attempt)
         error = self.assertRaises(PoolTimeout, Worker(self.one).outcome)
         self.assertIn("connect_timeout", str(error))
         self.assertEqual(0, len(self.openers.waiting))
 
     def test_a_deadline_ends_the_wait(self):
         self.openers.refused(OSError("refused"))
-        self.openers.enter("pool")
+        self.openers.enter("pool", self.attempt)
 
         def hurried():
             LIMIT.set(Deadline.after(0.01))
@@ -225,12 +263,13 @@ class TestTasks(testtools.TestCase):
             openers = Openers(_WAIT_S, SteeredClock(), in_tasks=True)
             openers.lost()
             error = OSError("refused")
-            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool")) for _ in range(10)]
+            attempts = [Attempt() for _ in range(10)]
+            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool", each)) for each in attempts]
             await turns(20)
             self.assertEqual(8, len(openers.waiting))
             openers.refused(error)
-            openers.leave()
-            openers.leave()
+            openers.leave(attempts[0])
+            openers.leave(attempts[1])
             found = await asyncio.gather(*tasks, return_exceptions=True)
             self.assertEqual([Turn.OPEN] * 2 + [error] * 8, found)
 
@@ -240,15 +279,16 @@ class TestTasks(testtools.TestCase):
         async def body(steps):
             openers = Openers(_WAIT_S, SteeredClock(), in_tasks=True)
             openers.refused(OSError("refused"))
-            openers.enter("pool")
-            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool")) for _ in range(2)]
+            attempts = [Attempt() for _ in range(3)]
+            openers.enter("pool", attempts[2])
+            tasks = [asyncio.create_task(greenlet_spawn(openers.enter, "pool", each)) for each in attempts[:2]]
             await turns(20)
-            openers.leave()
+            openers.leave(attempts[2])
             await turns(steps)
             tasks[0].cancel()
             await asyncio.wait(tasks[:1])
             if not tasks[0].cancelled():
-                openers.leave()
+                openers.leave(attempts[0])
             async with asyncio.timeout(5):
                 self.assertIs(Turn.OPEN, await tasks[1])
 
