@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.forking import mended_in_child
 
 WINDOW_S = 10
 """What "lately" means, in seconds."""
@@ -21,12 +22,12 @@ FLOOR = 30
 class RetryBudget:
     """Counts the calls of functions that may be run again, and the runs after the first ones, of the last seconds.
 
-    Safe to use from all threads.
+    Safe to use from all threads, and in the child of a fork, which goes on with what was counted.
 
     :ivar calls: calls since the beginning.
     """
 
-    __slots__ = ("_clock", "_lock", "_second", "_slots", "calls")
+    __slots__ = ("_clock", "_lock", "_second", "_slots", "calls", "__weakref__")
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
@@ -35,6 +36,7 @@ class RetryBudget:
         self._second = int(clock.now())
         # a ring, one slot a second: calls, runs after conflicts, runs after the rest
         self._slots = [[0, 0, 0] for _ in range(WINDOW_S)]
+        mended_in_child(self)
 
     def note_call(self) -> None:
         """Count a call: it earns its share of a run."""
@@ -60,6 +62,10 @@ class RetryBudget:
                 return False
             self._slots[second % WINDOW_S][column] += 1
             return True
+
+    def in_child(self) -> None:
+        """Take a lock that nobody holds, in the child of a fork."""
+        self._lock = threading.Lock()
 
     def _move_to(self, second: int) -> None:
         """Empty the slots of the seconds that have begun since; a clock read by a slower thread moves nothing back."""

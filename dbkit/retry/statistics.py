@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from dbkit.forking import mended_in_child
 from dbkit.retry.verdict import Kind
 
 
@@ -97,6 +98,11 @@ class RetryCounters:
         self._refused = dict.fromkeys(Kind, 0)
         self._given_up = dict.fromkeys(GaveUp, 0)
         self._recovered = 0
+        mended_in_child(self)
+
+    def in_child(self) -> None:
+        """Take a lock that nobody holds, in the child of a fork."""
+        self._lock = threading.Lock()
 
     def note(self, event: RetryEvent) -> None:
         """Count a run that failed."""

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dbkit.forking import mended_in_child
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayCounts:
@@ -38,6 +40,11 @@ class Replays:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._disabled: Counter[str] = Counter()
+        mended_in_child(self)
+
+    def in_child(self) -> None:
+        """Take a lock that nobody holds, in the child of a fork."""
+        self._lock = threading.Lock()
 
     def replayed(self) -> None:
         """Count a transaction that was repeated."""
