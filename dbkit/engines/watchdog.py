@@ -100,7 +100,11 @@ class Watchdog:
         guard = Guard(self, at, cut)
         with self._lock:
             self._armed += 1
-            self._enter(guard)
+            try:
+                self._enter(guard)
+            except BaseException:
+                self.take_back(guard)
+                raise
         return guard
 
     def reset(self, guard: Guard, at: float) -> None:
@@ -161,8 +165,9 @@ class Watchdog:
         if not self._threaded:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="dbkit-watchdog", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="dbkit-watchdog", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: where no thread can be started, the next guard tries again
         elif guard.at < self._sleeps_until:
             self._wake.notify()
 

@@ -110,6 +110,18 @@ class TestWatchdogInVirtualTime(testtools.TestCase):
 
 
 class TestWatchdogThread(testtools.TestCase):
+    def test_where_no_thread_can_be_started_the_next_guard_tries_again(self):
+        def refuse(thread):
+            raise RuntimeError("can't start new thread")
+
+        watchdog = Watchdog()
+        with fixtures.MonkeyPatch("threading.Thread.start", refuse):
+            self.assertRaises(RuntimeError, watchdog.arm, 0.0, lambda: None)
+        self.assertEqual(0, watchdog.armed)
+        done = threading.Event()
+        watchdog.arm(0.0, done.set)
+        self.assertTrue(done.wait(_LONG_S))
+
     def test_it_cuts_in_a_thread_of_its_own(self):
         watchdog = Watchdog()
         cut, where = threading.Event(), []
