@@ -158,13 +158,17 @@ def _in_task(make: Callable[[], Any], deadline: Deadline, discard: Callable[[Any
         task: asyncio.Task[Any] = asyncio.ensure_future(greenlet_spawn(make))
         try:
             await asyncio.wait([task], timeout=max(0.0, deadline.left_s))
-        finally:
-            if not task.done():
-                task.add_done_callback(late)
-                task.cancel()
+        except BaseException:
+            leave(task)
+            raise
         if not task.done():
+            leave(task)
             raise deadline.exceeded(_WAITED_FOR)
         return task.result()
+
+    def leave(task: asyncio.Task[Any]) -> None:
+        task.add_done_callback(late)  # it may have ended in the very turn of the loop in which this one was cancelled
+        task.cancel()
 
     def late(task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and task.exception() is None:

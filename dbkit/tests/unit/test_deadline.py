@@ -19,7 +19,7 @@ from dbkit.engines import arriving
 from dbkit.exceptions import DeadlineExceeded, InvalidSetting, Outcome
 from dbkit.spec import Colour
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import SteeredClock, Worker, until
+from dbkit.tests.steering import SteeredClock, Worker, turns, until
 
 _LONG_S = 20.0
 
@@ -163,3 +163,29 @@ class TestConnectsInAsyncio(testtools.TestCase):
             return seen
 
         self.assertEqual({"exceeded", "cancelled"}, set(asyncio.run(body())))
+
+    def test_one_that_comes_while_its_task_is_cancelled_is_closed(self):
+        async def body(steps):
+            made, closed, came = [], [], asyncio.Event()
+
+            def connect(*arguments):
+                await_only(came.wait())
+                made.append(object())
+                return made[-1]
+
+            engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool)
+            engine.sync_engine.dialect.do_terminate = closed.append
+            arriving.install(engine.sync_engine, backend_for("sqlite"), Colour.ASYNCIO)
+            event.listen(engine.sync_engine, "do_connect", connect)
+            with arriving.arriving(Deadline.after(_LONG_S)):
+                task = asyncio.create_task(engine.connect().start())
+                await turns(10)
+                came.set()
+                await turns(steps)
+                task.cancel()
+                await asyncio.wait([task])
+            await turns(5)
+            self.assertEqual((True, made), (task.cancelled(), closed))
+
+        for steps in range(3):
+            asyncio.run(body(steps))
