@@ -39,7 +39,7 @@ class HandleNotRequested(UsageError, AttributeError):
 
 
 class InvalidDecoration(UsageError, TypeError):
-    """The function cannot be decorated: a generator, or a function without the parameter that is needed."""
+    """The function cannot be decorated: a generator, one without the parameter that is needed, or wrong brackets."""
 
 
 class ArgumentNotRepeatable(UsageError, TypeError):

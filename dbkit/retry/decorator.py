@@ -58,16 +58,19 @@ def wrap_db_retry(
     :param exception_checker: says of any other error whether it is worth another run.
     :param jitter: wait for any part of the step, as after a deadlock; otherwise for at least half of it.
     :param on_retry: functions that are told of each run that failed.
-    :raises InvalidDecoration: the function is a generator function.
-    :raises InvalidSetting: a number is out of bounds.
+    :raises InvalidDecoration: the function is a generator function, or the brackets of the decorator are missing.
+    :raises InvalidSetting: a number is out of bounds, or the checker is no function.
 
     .. versionadded:: 0.1
     """
+    refuse_a_function(retry_interval, "wrap_db_retry()")
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < -1:
         raise InvalidSetting(f"max_retries is a whole number, at least -1, which sets no limit; it is {max_retries!r}")
     for name, value in (("retry_interval", retry_interval), ("max_retry_interval", max_retry_interval)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise InvalidSetting(f"{name} is a number of seconds, at least 0; it is {value!r}")
+    if not callable(exception_checker):
+        raise InvalidSetting(f"exception_checker is a function of the error; it is {exception_checker!r}")
     hooks = tuple(on_retry) if isinstance(on_retry, Iterable) else (on_retry,)
 
     def wait_s(kind: Kind, retry: int, previous_s: float | None) -> float:
@@ -91,6 +94,18 @@ def wrap_db_retry(
         return cast(F, _wrapped(function, terms, judge_here))
 
     return decorate
+
+
+def refuse_a_function(value: object, written: str) -> None:
+    """Refuse a function that stands where an argument belongs: the brackets of a decorator were left out.
+
+    :param written: the decorator with its brackets.
+    :raises InvalidDecoration: it is one.
+    """
+    if callable(value) and not isinstance(value, type):
+        raise InvalidDecoration(
+            f"{_name(value)} was given to {written} as its argument; write the decorator with the brackets"
+        )
 
 
 def _is_refused_by_server(kind: Kind | None, error: Exception) -> bool:

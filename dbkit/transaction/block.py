@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextvars import Token
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dbkit.ambient import CURRENT, innermost, leave
-from dbkit.exceptions import UsageError
+from dbkit.exceptions import InvalidDecoration, UsageError
 from dbkit.spec import Colour, TransactionSpec
 from dbkit.transaction.ending import aend, end
 from dbkit.transaction.entry import Entry
@@ -72,6 +72,14 @@ class Block:
             await in_task(partial(scope.leave_joined, error))
         elif scope.transaction is not None:
             await aend(scope.transaction, error)
+
+    if not TYPE_CHECKING:  # a type checker says by itself that a block is no decorator
+
+        def __call__(self, function: Any) -> NoReturn:
+            raise InvalidDecoration(
+                f"a block is for a with statement and cannot decorate {getattr(function, '__qualname__', function)}; "
+                "leave out the brackets: @db.writer, @db.writer.exactly_once, @enginefacade.writer"
+            )
 
     def _prepare(self, colour: Colour) -> tuple[Scope, Entry]:
         if self._scope is not None:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from dbkit.deadline import seconds_of
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
+from dbkit.retry.decorator import refuse_a_function
 from dbkit.retry.statistics import RetryStatistics
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
 from dbkit.transaction.block import Block
@@ -104,6 +105,7 @@ class Modifiers:
 
         :raises InvalidSetting: there is no such level; the text offers the nearest.
         """
+        refuse_a_function(level, ".isolation(level)")
         if not isinstance(level, Isolation):
             try:
                 level = Isolation.of(level)
@@ -161,6 +163,7 @@ class Modifiers:
 
         .. versionadded:: 0.1
         """
+        refuse_a_function(seconds, ".deadline(seconds)")
         return self._protected(deadline_s=seconds_of(seconds))
 
     def _protected(self, **changes: Any) -> Self:
@@ -171,6 +174,7 @@ class Modifiers:
     _block = "db.{}()"
 
     def _refuse_entry(self, keyword: str) -> NoReturn:
+        refuse_blocks_that_are_run_again(self.spec)
         block = self._block.format(_written(self.spec))
         raise UsageError(f"a reader or writer is not a block yet; write: {keyword} {block} as session")
 
@@ -205,6 +209,7 @@ def retrying_of(
 
     :raises InvalidSetting: a number is out of bounds, or a class is no class of exceptions.
     """
+    refuse_a_function(max_retries, ".retrying()")
     if max_retries is not None and (isinstance(max_retries, bool) or not isinstance(max_retries, int)):
         raise InvalidSetting(f"max_retries is a whole number, -1 for no limit; it is {max_retries!r}")
     if max_retries is not None and max_retries < -1:

@@ -17,6 +17,7 @@ from dbkit.database import DatabaseManager
 from dbkit.exceptions import (
     AlreadyStartedError,
     CantStartEngineError,
+    InvalidDecoration,
     InvalidSetting,
     ModeConflict,
     NoTransaction,
@@ -148,6 +149,34 @@ class TestMistakes(testtools.TestCase):
             self.assertTrue(str(error).endswith(f"write: with {block} as session"), str(error))
             error = self.assertRaises(UsageError, asyncio.run, self.enter(manager))
             self.assertTrue(str(error).endswith(f"write: async with {block} as session"), str(error))
+
+    def test_one_that_retries_is_refused_without_advice_that_would_be_refused_too(self):
+        for manager in (self.db.writer.retrying(), self.manager.writer.retrying()):
+            error = self.assertRaises(UsageError, contextlib.ExitStack().enter_context, manager)
+            self.assertIn("write it as a function and decorate that", str(error))
+
+    def test_a_decorator_without_its_brackets_is_refused_with_what_to_write(self):
+        def rename(server):
+            raise AssertionError("it was called")
+
+        for manager in (self.db.writer, self.manager.writer):
+            for decorator, written in (
+                (manager.retrying, ".retrying()"),
+                (manager.deadline, ".deadline(seconds)"),
+                (manager.isolation, ".isolation(level)"),
+            ):
+                error = self.assertRaises(InvalidDecoration, decorator, rename)
+                self.assertIn("rename was given to " + written, str(error))
+                self.assertIn("with the brackets", str(error))
+
+    def test_a_decorator_with_brackets_that_it_does_not_take_is_refused_with_what_to_write(self):
+        def rename(server):
+            raise AssertionError("it was called")
+
+        for block in (self.db.writer(), self.db.writer.exactly_once(), self.manager.writer.using(fixtures.Fixture())):
+            error = self.assertRaises(InvalidDecoration, block, rename)
+            self.assertIn("cannot decorate", str(error))
+            self.assertIn("rename; leave out the brackets: @db.writer, @db.writer.exactly_once", str(error))
 
     async def enter(self, manager):
         async with manager:

@@ -158,6 +158,10 @@ class TestHowOften(Case):
         for wrong in ({"max_retries": -2}, {"max_retries": "3"}, {"retry_interval": -1}, {"max_retry_interval": None}):
             self.assertRaises(InvalidSetting, wrap_db_retry, **wrong)
 
+    def test_a_checker_that_is_no_function_is_refused(self):
+        error = self.assertRaises(InvalidSetting, wrap_db_retry, exception_checker=DBDeadlock())
+        self.assertIn("exception_checker is a function", str(error))
+
 
 class TestWaits(Case):
     def waits(self, chance, **arguments):
@@ -278,6 +282,10 @@ class TestColours(Case):
             )
         self.assertRaises(InvalidDecoration, wrap_db_retry(), Mine)
         self.assertRaises(InvalidDecoration, wrap_db_retry(), 1)
+
+    def test_a_decorator_without_its_brackets_is_refused_with_what_to_write(self):
+        error = self.assertRaises(InvalidDecoration, wrap_db_retry, self.test_generator_functions_are_refused)
+        self.assertIn("was given to wrap_db_retry() as its argument; write the decorator with the brackets", str(error))
 
     def test_objects_that_can_be_called_are_functions(self):
         class Work:
