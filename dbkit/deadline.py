@@ -40,8 +40,8 @@ class Deadline:
         :raises DeadlineExceeded: none are.
         """
         left = self.left_s
-        if left <= 0:
-            raise self.exceeded(what, outcome)
+        if left <= 0:  # nothing was waited for: the time went by in the code before
+            raise self._error(f"had passed before the block came to {what}", outcome)
         return left
 
     def exceeded(self, what: str, outcome: Outcome = Outcome.ROLLED_BACK) -> DeadlineExceeded:
@@ -49,11 +49,11 @@ class Deadline:
 
         :param what: what was waited for.
         """
+        return self._error(f"has passed while the block waited for {what}", outcome)
+
+    def _error(self, what_happened: str, outcome: Outcome) -> DeadlineExceeded:
         return DeadlineExceeded(
-            message=(
-                f"the deadline of {self.seconds:g} s has passed while the block waited for {what}; give it more time, "
-                "or less to do"
-            ),
+            message=f"the deadline of {self.seconds:g} s {what_happened}; give it more time, or less to do",
             outcome=outcome,
         )
 

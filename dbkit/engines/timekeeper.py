@@ -130,7 +130,7 @@ class TimeKeeper:
     def _send(self, call: Callable[..., Any], cursor: Any, statement: str, parameters: Any, context: Any) -> None:
         connection, limits = self._connection, self._limits
         if connection is not None and limits is not None:
-            left = self.check("a statement")
+            left = self.check("its next statement")
             statement = limits.sending(connection.driver_level, statement, isinstance(parameters, list), left)
         call(cursor, statement, parameters, context)
 
@@ -185,8 +185,15 @@ class TimeKeeper:
                 return error
             if self.deadline.left_s > _OWN_LIMIT_S:
                 return error
-        exceeded = self.deadline.exceeded("the database")
+        exceeded = self._exceeded()
         exceeded.orig, exceeded.cause = error.orig, error
         exceeded.sqlstate, exceeded.errno, exceeded.errname = error.sqlstate, error.errno, error.errname
         exceeded.statement = error.statement
         return exceeded
+
+    def _exceeded(self) -> DeadlineExceeded:
+        """Return the error for what was cut off; who was told already is told the same, and not of the ROLLBACK."""
+        before = None if self._connection is None else self._connection.doom
+        if isinstance(before, DeadlineExceeded):
+            return DeadlineExceeded(message=str(before), outcome=before.outcome)
+        return self.deadline.exceeded("the database")

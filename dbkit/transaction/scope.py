@@ -57,7 +57,7 @@ class Scope(Frame):
         if protection is not None and protection.deadline_s is not None:
             deadline = sooner(deadline, Deadline.after(protection.deadline_s, source.clock))
         if deadline is not None:
-            deadline.check("its turn to begin", Outcome.NOT_STARTED)
+            deadline.check("its beginning", Outcome.NOT_STARTED)
         self.deadline = deadline
         self.spec = spec
         self.colour = colour

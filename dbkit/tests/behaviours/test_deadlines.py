@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager
 
 from sqlalchemy import insert, text
@@ -11,6 +12,7 @@ import dbkit
 from dbkit.ambient import CURRENT, Bounds, innermost, leave
 from dbkit.deadline import Deadline
 from dbkit.engines.binding import bind
+from dbkit.engines.watchdog import WATCHDOG
 from dbkit.exceptions import DeadlineExceeded, Outcome, TransactionDoomed
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import (
@@ -151,6 +153,22 @@ class TestDeadlines(_Timed):
                 async with self.writer() as session:
                     session.add(Item(id=1))
                     frame.deadline.at = 0.0
+        self.assertEqual([], self.stored())
+
+    async def test_code_that_takes_too_long_is_not_blamed_on_the_database(self):
+        for flushes in (True, False):
+            with self.raising(DeadlineExceeded) as caught:
+                async with self.writer.deadline(_SHORT_S)() as session:
+                    await session.execute(text("SELECT 1"))
+                    passed = threading.Event()
+                    WATCHDOG.arm(_SHORT_S + 0.2, passed.set)
+                    passed.wait()
+                    if flushes:
+                        session.add(Item(id=1))
+                    else:
+                        await session.execute(text("SELECT 1"))
+            self.assertNotIn("the database", str(caught.error))
+            self.assertIs(Outcome.ROLLED_BACK, caught.error.outcome)
         self.assertEqual([], self.stored())
 
     async def test_commit_is_not_sent_when_the_time_is_up(self):

@@ -33,8 +33,12 @@ class TestDeadline(testtools.TestCase):
         clock.time += 0.5
         error = self.assertRaises(DeadlineExceeded, deadline.check, "a statement")
         self.assertEqual(
-            "the deadline of 2 s has passed while the block waited for a statement; give it more time, or less to do",
+            "the deadline of 2 s had passed before the block came to a statement; give it more time, or less to do",
             str(error),
+        )
+        self.assertEqual(
+            "the deadline of 2 s has passed while the block waited for a lock; give it more time, or less to do",
+            str(deadline.exceeded("a lock")),
         )
         self.assertEqual((Outcome.ROLLED_BACK, False), (error.outcome, error.transient))
 
