@@ -255,14 +255,18 @@ class TrackedConnection(Connection):
 
     def doomed(self) -> TransactionDoomed:
         """Return the error for whoever goes on in a transaction that is lost."""
+        doom = self.doom
+        again = doom is not None and doom.transient
+        saves = doom is None or doom.outcome is not Outcome.ROLLED_BACK
         error = TransactionDoomed(
             message=(
-                f"the transaction was lost to an earlier {type(self.doom).__name__} and nothing of it can be stored; "
-                "let that error end the block, or put what may fail into a .savepoint block"
+                f"the transaction was lost to an earlier {type(doom).__name__} and nothing of it can be stored; let "
+                f"that error end the block{' and run all of it again' if again else ''}"
+                + (", or put what may fail into a .savepoint block" if saves else "; a savepoint does not survive it")
             ),
-            transient=self.doom is not None and self.doom.transient,
+            transient=again,
         )
-        error.__cause__ = error.orig = self.doom
+        error.__cause__ = error.orig = doom
         return error
 
     def _rollback_to_savepoint_impl(self, name: str) -> None:

@@ -114,6 +114,7 @@ class TestDeadlines(_Timed):
                 except DeadlineExceeded:
                     pass
         self.assertIsInstance(caught.error.__cause__, DeadlineExceeded)
+        self.assertIn("let that error end the block; a savepoint does not survive it", str(caught.error))
         self.assertEqual([], self.stored())
 
     async def test_nothing_of_it_is_left_for_the_next_user_of_the_connection(self):

@@ -69,6 +69,7 @@ class TestSwallowedErrors(Losing):
                 await self.swallowed(session, text("SELECT nothing FROM nowhere"))
         self.assertEqual("42P01", caught.error.__cause__.sqlstate)
         self.assertIsNotNone(caught.error.__cause__.orig)
+        self.assertIn("end the block, or put what may fail into a .savepoint block", str(caught.error))
         self.assertEqual([], self.stored())
         await self.usable()
 

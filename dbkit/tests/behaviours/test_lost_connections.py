@@ -104,7 +104,8 @@ class TestKilledSessions(Behaviour):
             await self.raises(DBConnectionError, self.look, session)
             await session.execute(text("INSERT INTO items (id, amount) VALUES (5, 0)"))
 
-        await self.raises(DBError, self.killed, self.writer, go_on)
+        error = await self.raises(DBError, self.killed, self.writer, go_on)
+        self.assertIn("end the block and run all of it again; a savepoint does not survive it", str(error))
         self.assertEqual([], self.stored())
 
     async def test_in_a_savepoint_it_is_no_success(self):
