@@ -34,15 +34,34 @@ class Hooks:
         self._after_unknown: list[UnknownHook] = []
 
     def after_commit(self, hook: Hook) -> None:
-        """Run the hook once, after the outermost block is known to be committed."""
+        """Run the hook once, after the outermost block is known to be committed.
+
+        :raises UsageError: it is no function.
+        """
+        if not callable(hook):
+            raise _no_function("after_commit", hook)
         self._after_commit.append(hook)
 
     def after_rollback(self, hook: Hook) -> None:
-        """Run the hook once, after the outermost block is known to be rolled back."""
+        """Run the hook once, after the outermost block is known to be rolled back.
+
+        :raises UsageError: it is no function.
+        """
+        if not callable(hook):
+            raise _no_function("after_rollback", hook)
         self._after_rollback.append(hook)
 
     def after_unknown(self, hook: UnknownHook) -> None:
-        """Run the hook once, with the token, after a COMMIT of which nobody knows whether it is stored."""
+        """Run the hook once, with the token, after a COMMIT of which nobody knows whether it is stored.
+
+        :raises UsageError: it is no function, or one without a parameter.
+        """
+        if not callable(hook):
+            raise _no_function("after_unknown", hook)
+        code = getattr(hook, "__code__", None)
+        if code is not None and not code.co_argcount and not code.co_flags & inspect.CO_VARARGS:
+            # it would be noticed on the day on which a reply to COMMIT is lost
+            raise UsageError(f"after_unknown() gives its function the token, and {hook!r} has no parameter; add one")
         self._after_unknown.append(hook)
 
     def mark(self) -> Mark:
@@ -67,6 +86,15 @@ class Hooks:
         else:
             pending = []
         return pending
+
+
+def _no_function(name: str, given: object) -> UsageError:
+    if inspect.iscoroutine(given):
+        given.close()
+    return UsageError(
+        f"{name}() takes a function, which it calls later, and was given an object of class {type(given).__name__}; "
+        "leave out the brackets after the function's name, or write a lambda in front"
+    )
 
 
 class _Told:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import fixtures
 import testtools
 
 from dbkit.ambient import CURRENT, Frame, innermost
 from dbkit.deadline import Deadline
+from dbkit.exceptions import UsageError
 from dbkit.plan import adrive, drive
 from dbkit.transaction.hooks import Hooks, call, call_or_await, running
 from dbkit.transaction.state import State
@@ -100,6 +102,25 @@ class TestHooks(testtools.TestCase):
         self.hooks.after_unknown(ask_later)
         drive(running(self.hooks.of(State.UNKNOWN, None), "an unknown COMMIT", call))
         self.assertIn("ask_later", self.logs.output)
+
+    def test_what_is_no_function_is_refused_when_it_is_registered(self):
+        async def notify():
+            raise AssertionError("it was run")
+
+        for register in (self.hooks.after_commit, self.hooks.after_rollback, self.hooks.after_unknown):
+            for given in (None, "notify", notify()):
+                error = self.assertRaises(UsageError, register, given)
+                self.assertIn(f"{register.__name__}() takes a function", str(error))
+                self.assertIn(type(given).__name__, str(error))
+
+    def test_one_for_an_unknown_end_that_cannot_take_the_token_is_refused(self):
+        def ask():
+            raise AssertionError("it was run")
+
+        self.assertIn("ask", str(self.assertRaises(UsageError, self.hooks.after_unknown, ask)))
+        self.assertRaises(UsageError, self.hooks.after_unknown, lambda: None)
+        for hook in (self.calls.append, lambda token: None, lambda *args: None, lambda token=None: None, partial(int)):
+            self.hooks.after_unknown(hook)
 
     def test_while_they_run_no_block_stands_around_them_but_its_deadline_does(self):
         class Block(Frame):
