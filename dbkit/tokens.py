@@ -91,11 +91,15 @@ def made_at(token: uuid.UUID) -> datetime:
     return datetime.fromtimestamp((token.int >> 80) / 1000, UTC)
 
 
-def parse_token(text: str | uuid.UUID) -> uuid.UUID:
-    """Return a token that was written down as text.
+def parse_token(text: str | uuid.UUID | None) -> uuid.UUID:
+    """Return a token that was written down as text; None is what a :class:`.CommitUnknown` has that carries none.
 
     :raises InvalidToken: it is none.
     """
+    if text is None:
+        raise InvalidToken(
+            "None is no token: the writer was not exactly_once, and nobody can tell what became of it; look at the data"
+        )
     try:
         token = text if isinstance(text, uuid.UUID) else uuid.UUID(text)
     except (ValueError, AttributeError, TypeError):

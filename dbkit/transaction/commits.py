@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from dbkit import tokens
 from dbkit.backends.fencing import fence_of
 from dbkit.deadline import Deadline
-from dbkit.exceptions import InvalidSetting, Outcome
+from dbkit.exceptions import DBAccessDenied, DBNonExistentTable, InvalidSetting, Outcome
 from dbkit.spec import Colour
 from dbkit.transaction.factory import Factory
-from dbkit.transaction.fence import connect, decide, way_of
+from dbkit.transaction.fence import connect, decide, hint_at_token_table, way_of
 from dbkit.transaction.greenlets import in_task
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Commits:
 
         :param older_than: at least an hour, and longer than any transaction can last: a transaction that is still
             under way when its row is removed could be stored after it was said that it never will be.
-        :raises InvalidSetting: it is shorter.
+        :raises InvalidSetting: it is shorter, or no ``timedelta``.
 
         .. versionadded:: 0.1
         """
@@ -104,6 +104,8 @@ def find_outcome(factory: Factory, colour: Colour, token: str) -> Outcome:
 
 def purge(factory: Factory, colour: Colour, older_than: timedelta) -> int:
     """Remove old rows in batches and return how many they were; raises what :meth:`Commits.purge_tokens` does."""
+    if not isinstance(older_than, timedelta):
+        raise InvalidSetting(f"older_than is a timedelta, such as timedelta(days=1); it is {older_than!r}")
     if older_than < SHORTEST_RETENTION:
         raise InvalidSetting(
             f"rows of the token table are kept for at least {SHORTEST_RETENTION}, and for longer than any transaction "
@@ -112,7 +114,11 @@ def purge(factory: Factory, colour: Colour, older_than: timedelta) -> int:
     fence = fence_of(factory.lane(True, colour).backend)
     limit = tokens.first_token_of(datetime.now(UTC) - older_than)
     last = fence.literal(limit)
-    _run(factory, colour, partial(_mark, last))
+    try:
+        _run(factory, colour, partial(_mark, last))
+    except (DBNonExistentTable, DBAccessDenied) as error:
+        hint_at_token_table(error)
+        raise
     removed = 0
     while count := _run(factory, colour, partial(_remove_some, last)):
         removed += count

@@ -81,10 +81,7 @@ class TableWay:
             # only the insert can fail so, and COMMIT comes after it
             connection.in_doubt = False
             error.outcome = Outcome.ROLLED_BACK
-            error.add_note(
-                "dbkit: a block that is exactly_once writes a row to the token table; create it with "
-                "database.create_token_table() or in a migration (dbkit.tokens), and grant INSERT and SELECT on it"
-            )
+            hint_at_token_table(error)
             raise
         connection.committing = connection.in_doubt = True
         self.token = str(token)
@@ -199,7 +196,10 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
             raise _unknown(token, _SILENT.format(bound.seconds)) from error
         except DBError as error:
             if not error.transient and error.outcome is not Outcome.UNKNOWN:
-                raise _unknown(token, f"the database refused to say: {error}") from error
+                unknown = _unknown(token, f"the database refused to say: {error}")
+                if isinstance(error, (DBNonExistentTable, DBAccessDenied)):
+                    hint_at_token_table(unknown)
+                raise unknown from error
             LOG.debug("it is not known yet what became of a COMMIT: %s", error)
             failed: DBError | None = error
             held = not isinstance(error, DBConnectionError)
@@ -216,6 +216,15 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
         if bound.left_s <= pause:
             raise _unknown(token, _SILENT.format(bound.seconds)) from failed
         factory.pause(pause, colour)
+
+
+def hint_at_token_table(error: DBError) -> None:
+    """Add to an error of a statement on the token table how to have one."""
+    error.add_note(
+        "dbkit: a block that is exactly_once writes a row to the token table; create it with "
+        "database.create_token_table(), enginefacade.writer.create_token_table() or in a migration (dbkit.tokens), "
+        "and grant INSERT and SELECT on it, and DELETE to who purges it"
+    )
 
 
 def connect(lane: Lane) -> Connection:

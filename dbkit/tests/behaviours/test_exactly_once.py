@@ -243,6 +243,16 @@ class TestMistakes(Tokens):
     async def test_rows_are_not_removed_while_their_transaction_could_arrive(self):
         error = await self.raises(InvalidSetting, self.ask, self.db, "purge_tokens", timedelta(minutes=59))
         self.assertIn("0:59:00 is too short", str(error))
+        error = await self.raises(InvalidSetting, self.ask, self.db, "purge_tokens", 3600)
+        self.assertIn("older_than is a timedelta", str(error))
+
+    async def test_without_the_table_who_asks_is_told_how_to_make_it(self):
+        self.place.do("DROP TABLE dbkit_txn")
+        for error in (
+            await self.raises(CommitUnknown, self.ask, self.db, "outcome", str(tokens.new_token())),
+            await self.raises(DBNonExistentTable, self.ask, self.db, "purge_tokens"),
+        ):
+            self.assertIn("create_token_table", "".join(error.__notes__))
 
     async def test_only_postgresql_remembers_by_itself(self):
         face = self.face_of(self.database(commit_fence="status"))

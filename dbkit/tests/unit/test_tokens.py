@@ -43,6 +43,10 @@ class TestTokens(testtools.TestCase):
         for text in ("", "nonsense", str(uuid.uuid4()), None, 7, "xact:1:00000001:7"):
             self.assertRaises(InvalidToken, tokens.parse_token, text)
 
+    def test_an_error_without_one_is_told_from_a_text_that_is_none(self):
+        self.assertIn("was not exactly_once", str(self.assertRaises(InvalidToken, tokens.parse_token, None)))
+        self.assertIn("'7' is no token", str(self.assertRaises(InvalidToken, tokens.parse_token, "7")))
+
 
 class TestTable(testtools.TestCase):
     def test_each_product_keeps_a_token_in_sixteen_bytes(self):
