@@ -19,10 +19,11 @@ class BlockingSteps:
     """Steps of blocking code."""
 
     def check(self, handler: Handler) -> None:
-        """Refuse a coroutine function, which nobody here could await.
+        """Refuse a coroutine function, which nobody here could await, and what is no function.
 
-        :raises UsageError: it is one.
+        :raises UsageError: it is one of them.
         """
+        _refuse_no_function(handler)
         if inspect.iscoroutinefunction(handler):
             raise UsageError(f"the handler {handler!r} is a coroutine function; use adeliver() or arun()")
 
@@ -54,7 +55,11 @@ class AsyncioSteps:
     """The same in asyncio; a handler may be a plain function or a coroutine function."""
 
     def check(self, handler: Handler) -> None:
-        """Every handler will do."""
+        """Refuse what is no function.
+
+        :raises UsageError: it is none.
+        """
+        _refuse_no_function(handler)
 
     async def enter(self, block: Block) -> Any:
         """Enter a block."""
@@ -78,6 +83,14 @@ class AsyncioSteps:
     async def sleep(self, clock: Clock, seconds: float) -> None:
         """Wait."""
         await clock.asleep(seconds)
+
+
+def _refuse_no_function(handler: object) -> None:
+    if not callable(handler):  # each message would be blamed for it
+        raise UsageError(
+            f"a handler is a function, which is called with each message; an object of class {type(handler).__name__} "
+            "was given"
+        )
 
 
 Steps = BlockingSteps | AsyncioSteps

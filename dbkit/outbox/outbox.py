@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dbkit.ambient import innermost
 from dbkit.clock import SYSTEM_CLOCK, Clock
-from dbkit.exceptions import DBReadOnly, InvalidSetting, NoTransaction
+from dbkit.exceptions import DBReadOnly, InvalidSetting, NoTransaction, UsageError
 from dbkit.outbox import statements
 from dbkit.outbox.colours import ASYNCIO_STEPS, BLOCKING_STEPS, Handler, Steps
 from dbkit.outbox.delivery import Deliverer, Policy, inside
@@ -40,6 +40,7 @@ class Outbox:
     :param max_backoff_s: seconds that no such wait exceeds.
     :param keeps_delivered: delivered messages are marked, and removed by :meth:`purge`; otherwise they are removed.
     :raises InvalidSetting: a number is out of bounds.
+    :raises UsageError: that is no database.
 
     .. versionadded:: 0.1
     """
@@ -54,6 +55,11 @@ class Outbox:
         keeps_delivered: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if not isinstance(database, Databased):
+            raise UsageError(
+                "an outbox belongs to a dbkit.Database, or to a reader or writer of enginefacade; an object of class "
+                f"{type(database).__name__} was given"
+            )
         _at_least("max_attempts", max_attempts, 1)
         _at_least("backoff_s", backoff_s, 0)
         _at_least("max_backoff_s", max_backoff_s, 0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from dbkit.exceptions import DBNonExistentTable
 from dbkit.outbox.message import Claimed, Message, Payload, Status, checked_topic, encoded, message_of
-from dbkit.outbox.table import ASIDE, DELIVERED, WAITING, outbox_table, utc_now
+from dbkit.outbox.table import ASIDE, DELIVERED, TABLE, WAITING, outbox_table, utc_now
 from dbkit.transaction.scope import Scope
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _TABLE = outbox_table(sa.MetaData())
 _MESSAGE = (
@@ -39,6 +44,24 @@ class Failure:
     wait_s: float | None
 
 
+def _hinting(work: Callable[Concatenate[Scope, P], R]) -> Callable[Concatenate[Scope, P], R]:
+    """Let the error for a missing table say how to make it."""
+
+    @functools.wraps(work)
+    def hinting(scope: Scope, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(scope, *args, **kwargs)
+        except DBNonExistentTable as error:
+            error.add_note(
+                f"dbkit: messages are kept in the table {TABLE}; create it with outbox.create_table() or in a "
+                "migration (dbkit.outbox.create_outbox_table)"
+            )
+            raise
+
+    return hinting
+
+
+@_hinting
 def send(scope: Scope, what: str, topic: str, payloads: Iterable[Payload]) -> list[str]:
     """Write messages; return their ids."""
     connection = scope.lend(what)
@@ -54,6 +77,7 @@ def send(scope: Scope, what: str, topic: str, payloads: Iterable[Payload]) -> li
     return [row["message_id"] for row in rows]
 
 
+@_hinting
 def claim(scope: Scope, limit: int) -> list[Claimed]:
     """Lock the oldest messages whose time has come and that nobody else has locked."""
     statement = (
@@ -93,12 +117,14 @@ def _after(moment: datetime, seconds: float) -> datetime:
     return (moment + timedelta(seconds=seconds)).replace(microsecond=0)
 
 
+@_hinting
 def read_aside(scope: Scope, limit: int) -> list[Message]:
     """Return the oldest messages that were set aside."""
     statement = sa.select(*_MESSAGE).where(_TABLE.c.state == ASIDE).order_by(_TABLE.c.id).limit(limit)
     return [message_of(row) for row in scope.lend("set_aside").execute(statement)]
 
 
+@_hinting
 def resume(scope: Scope, ids: Sequence[str]) -> int:
     """Let messages that were set aside be tried again as new ones; all if no ids are given."""
     change = _TABLE.update().where(_TABLE.c.state == ASIDE)
@@ -109,6 +135,7 @@ def resume(scope: Scope, ids: Sequence[str]) -> int:
     return count
 
 
+@_hinting
 def purge(scope: Scope, older_than_s: float, limit: int) -> int:
     """Remove the oldest of the delivered messages that were kept."""
     connection = scope.lend("purge")
@@ -120,6 +147,7 @@ def purge(scope: Scope, older_than_s: float, limit: int) -> int:
     return len(numbers)
 
 
+@_hinting
 def status(scope: Scope) -> Status:
     """Count the messages."""
     counting = sa.select(_TABLE.c.state, sa.func.count(), sa.func.min(_TABLE.c.created_at), utc_now())

@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
+from dbkit.exceptions import DBNonExistentTable
 from dbkit.outbox import create_outbox_table, drop_outbox_table, outbox_table
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import BLOCKING, ONE_PER_PRODUCT
@@ -60,3 +61,12 @@ class TestMigrations(OutboxBehaviour):
         await self.send(1)
         await self.call("deliver", self.see)
         self.assertEqual([1], self.seen)
+
+    async def test_without_the_table_the_error_says_how_to_make_it(self):
+        self.migrate(downgrade)
+        for error in (
+            await self.raises(DBNonExistentTable, self.send, 1),
+            await self.raises(DBNonExistentTable, self.call, "deliver", self.see),
+            await self.raises(DBNonExistentTable, self.call, "status"),
+        ):
+            self.assertEqual(1, "".join(error.__notes__).count("create it with outbox.create_table()"))

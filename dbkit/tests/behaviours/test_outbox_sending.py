@@ -128,5 +128,19 @@ class TestWhatIsRefused(OutboxBehaviour):
             self.assertIn(name, str(self.assertRaises(InvalidSetting, Outbox, self.db, **wrong)))
         await self.raises(InvalidSetting, self.deliver_none)
 
+    @on(ONE_PER_PRODUCT)
+    async def test_what_is_no_handler_is_refused_and_no_message_is_blamed(self):
+        async with self.writer():
+            await self.call("send", "topic", 1)
+        error = await self.raises(UsageError, self.call, "deliver", "see")
+        self.assertIn("a handler is a function", str(error))
+        self.assertEqual(1, len(self.waiting()))
+
+    @on(ONE_PER_PRODUCT & BLOCKING)
+    async def test_what_is_no_database(self):
+        for wrong in (self.db.writer, "sqlite://", None):
+            error = self.assertRaises(UsageError, Outbox, wrong)
+            self.assertIn(f"an object of class {type(wrong).__name__} was given", str(error))
+
     async def deliver_none(self):
         await self.call("deliver", self.see, limit=0)
