@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from dbkit.engines.settings_values import FORMER_NAMES, SETTINGS
+from dbkit.engines.settings_values import FORMER_NAMES, SETTINGS, said_by_block
 from dbkit.options import GROUP, OPTIONS
 
 # oslo.db took these out of its options; files still hold them.
@@ -39,7 +39,7 @@ def _said(name: str, place: str, known: Sequence[str]) -> str:
     if name in _GONE:
         return f"{name!r} in [{GROUP}] ({place}) has no effect: oslo.db had it once; take it out"
     near = difflib.get_close_matches(name, known, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else "nobody has registered it"
+    advice = said_by_block(name) or (f"did you mean {near[0]!r}?" if near else "nobody has registered it")
     return f"{name!r} in [{GROUP}] ({place}) is no option that is known; {advice}"
 
 

@@ -33,6 +33,16 @@ _SAID_ELSEWHERE = {
     "password": "credentials",
 }
 
+_SAID_BY_BLOCKS = {
+    "deadline": ".deadline(seconds), or around several blocks: with dbkit.within(seconds)",
+    "isolation": ".isolation(level)",
+    "isolation_level": ".isolation(level)",
+    "readonly": "db.reader",
+    "read_only": "db.reader",
+    "retrying": ".retrying(); how often is db_max_retries",
+}
+"""What is no setting of a database, because each block says it."""
+
 
 class Credentials(NamedTuple):
     """A user and a password, as given for one new connection; ``user`` None keeps the URL's."""
@@ -308,6 +318,12 @@ def setting_named(name: str) -> Setting:
     setting = SETTINGS.get(FORMER_NAMES.get(name, name))
     if setting is not None:
         return setting
-    near = nearest(name)
-    advice = f"did you mean {near!r}?" if near else "what only the driver knows goes into connect_args"
+    near, block = nearest(name), said_by_block(name)
+    advice = block or (f"did you mean {near!r}?" if near else "what only the driver knows goes into connect_args")
     raise UnknownSetting(f"there is no setting {name!r}; {advice}")
+
+
+def said_by_block(name: str) -> str | None:
+    """Return how a block says what was taken for a setting; None for all other names."""
+    said = _SAID_BY_BLOCKS.get(name.lower())
+    return None if said is None else f"each block says it: {said}"

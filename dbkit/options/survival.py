@@ -77,10 +77,15 @@ SURVIVAL: tuple[Option, ...] = (
         cfg.StrOpt,
         "commit_fence",
         default="table",
-        choices=["table", "status"],
-        help="How the outcome of a COMMIT whose reply was lost is decided: table writes a row with each transaction; "
-        "status, on PostgreSQL only, asks for the transaction's number before COMMIT, which costs a round trip and "
-        "no row, and decides as long as the server has not failed over.",
+        choices=[
+            ("table", "a row that each transaction writes to the token table"),
+            (
+                "status",
+                "the transaction's number, on PostgreSQL only: it is asked for before COMMIT, which costs a round "
+                "trip and no row, and it decides as long as the server has not failed over",
+            ),
+        ],
+        help="By what the outcome of a COMMIT is decided whose reply was lost.",
     ),
     row(
         cfg.FloatOpt,

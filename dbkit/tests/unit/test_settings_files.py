@@ -24,6 +24,10 @@ class TestUnknownNames(SettingsTestCase):
         self.assertIn("'max_pool_sise' in [database] (config file ", text)
         self.assertIn("did you mean 'max_pool_size'?", text)
 
+    def test_what_each_block_says_is_offered_as_a_block_says_it(self):
+        (text,) = self.warned(self.conf("[database]\nretrying = 3\n"))
+        self.assertIn("each block says it: .retrying(); how often is db_max_retries", text)
+
     def test_a_name_that_is_near_to_nothing_is_said_to_be_unregistered(self):
         (text,) = self.warned(self.conf("[database]\nzzz = 3\n"))
         self.assertIn("nobody has registered it", text)

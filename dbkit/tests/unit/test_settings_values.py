@@ -123,6 +123,11 @@ class TestUnknown(SettingsTestCase):
             error = self.assertRaises(UnknownSetting, self.resolve, url="sqlite://", **{name: 1})
             self.assertIn(f"no setting {name!r}; did you mean {near!r}?", str(error))
 
+    def test_what_each_block_says_is_offered_as_a_block_says_it(self):
+        for name, written in {"deadline": ".deadline(seconds)", "isolation_level": ".isolation(level)"}.items():
+            error = self.assertRaises(UnknownSetting, self.resolve, url="sqlite://", **{name: 1})
+            self.assertIn(f"no setting {name!r}; each block says it: {written}", str(error))
+
     def test_a_keyword_that_is_near_to_nothing_is_told_of_connect_args(self):
         error = self.assertRaises(UnknownSetting, self.resolve, url="sqlite://", zzz=1)
         self.assertIn("connect_args", str(error))
