@@ -53,9 +53,15 @@ class RetryRequest(Exception):
     that it carries.
 
     :param inner_exc: what is raised when there is no further run.
+    :raises UsageError: it is no exception.
     """
 
     def __init__(self, inner_exc: BaseException) -> None:
+        if not isinstance(inner_exc, BaseException):
+            raise UsageError(
+                "RetryRequest takes the exception that the caller gets when there is no further run, such as "
+                f"RetryRequest(AddressInUse()); an object of class {type(inner_exc).__name__} is none"
+            )
         super().__init__(inner_exc)
         self.inner_exc = inner_exc
 

@@ -316,7 +316,7 @@ def _problem(value: Any) -> tuple[str, str] | None:
     if issubclass(kind, (type, enum.Enum)):
         return None
     if isinstance(value, (Session, scoped_session, Query, Connection, Result)) or _is_asyncio_handle(value):
-        return f"a {kind.__name__} of SQLAlchemy", _BOUND
+        return f"a session, connection or result ({kind.__name__})", _BOUND
     if isinstance(value, io.IOBase) or isinstance(getattr(value, "__dict__", {}).get("file"), io.IOBase):
         return "an open file", "its first run would use it up: pass its content, or its path"
     if isinstance(value, Coroutine) and not isinstance(value, asyncio.Future):

@@ -64,9 +64,10 @@ def key_of(context: Any) -> Any:
             return getattr(context, _ATTRIBUTE)
     except (AttributeError, TypeError) as error:
         raise InvalidContext(
-            f"an object of class {type(context).__name__} takes no attributes, so it can't carry a transaction; pass "
-            "an instance of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, "
-            "which needs no context object"
+            f"an object of class {type(context).__name__} stands where the context object belongs, the first argument "
+            "of a function of enginefacade, and takes no attributes, so it can't carry a transaction; pass an instance "
+            "of an ordinary class (or give its __slots__ the name '_dbkit_key'), or use dbkit.Database, which needs no "
+            "context object"
         ) from error
 
 

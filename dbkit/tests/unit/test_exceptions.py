@@ -180,6 +180,13 @@ class ConstructorsTest(testtools.TestCase):
         self.assertIsInstance(ModeConflict("no"), TypeError)
         self.assertEqual("no", str(ModeConflict("no")))
 
+    def test_a_request_for_another_run_takes_an_exception(self):
+        for wrong in ("in use", ValueError, None):
+            error = self.assertRaises(UsageError, RetryRequest, wrong)
+            self.assertIn("RetryRequest takes the exception", str(error))
+        inner = ValueError()
+        self.assertIs(inner, RetryRequest(inner).inner_exc)
+
     def test_a_field_that_the_class_does_not_have_is_refused(self):
         self.assertRaises(TypeError, DBDeadlock.classify, "text", value="x")
 

@@ -249,7 +249,7 @@ class TestWhatIsRefused(testtools.TestCase):
             self.skipTest(str(missing))
         engine = create_async_engine("sqlite+aiosqlite://")
         for value in (AsyncSession(engine), engine.connect()):
-            self.assertIn("of SQLAlchemy", self.refused(value))
+            self.assertIn(f"a session, connection or result ({type(value).__name__})", self.refused(value))
         self.assertIs(engine, runs(engine)[0][0][0])
 
     def test_what_cannot_be_copied_is(self):
