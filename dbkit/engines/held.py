@@ -17,9 +17,10 @@ class HeldCursor:
     :param lives: tells whether the connection that it belongs to is still in use.
     """
 
-    __slots__ = ("_lives", "_rows", "real")
+    __slots__ = ("_description", "_lives", "_rows", "real")
 
     real: Any
+    _description: Any
     _lives: Callable[[], bool]
     _rows: deque[Any]
 
@@ -32,11 +33,19 @@ class HeldCursor:
         put(self, "real", real)
         put(self, "_lives", lives)
         put(self, "_rows", deque())
+        put(self, "_description", None)
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result. Some drivers make this anew each time that they are asked, so it is kept."""
+        return self._description
 
     def hold(self) -> Sequence[Any] | None:
         """Read all rows of the statement that was just executed; return them, or None if it gives no rows."""
-        rows = None if self.real.description is None else self.real.fetchall()
+        description = self.real.description
+        rows = None if description is None else self.real.fetchall()
         object.__setattr__(self, "_rows", deque(rows or ()))
+        object.__setattr__(self, "_description", description)
         return rows
 
     def fetchone(self) -> Any:
