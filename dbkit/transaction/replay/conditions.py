@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 
@@ -112,8 +113,11 @@ def reason_against(statement: str, context: Any = None) -> Condition | None:
 
     :param context: SQLAlchemy's execution context.
     """
-    if getattr(context, "_is_server_side", False):
-        return SERVER_SIDE_CURSOR
+    return SERVER_SIDE_CURSOR if getattr(context, "_is_server_side", False) else _reason_in(statement)
+
+
+@lru_cache(maxsize=2048)
+def _reason_in(statement: str) -> Condition | None:
     bare = without_comments_ahead(statement)
     if "'" in bare and not _TRICKY.search(bare):
         bare = _QUOTED.sub("''", bare)

@@ -71,8 +71,7 @@ def _put(found: Hash, value: Any, depth: int) -> None:
     write = _WRITERS.get(kind)
     if write is not None:
         tag, data = write(value)
-        found.update(b"%s%d:" % (tag, len(data)))
-        found.update(data)
+        found.update(b"%s%d:%s" % (tag, len(data), data))
         return
     if depth > _DEEPEST:
         raise Incomparable(f"a value of type {kind.__qualname__} is nested too deeply")
@@ -138,7 +137,7 @@ _WRITERS: dict[type, Callable[[Any], tuple[bytes, bytes]]] = {
     int: lambda value: (b"i", b"%d" % value),
     float: lambda value: (b"f", struct.pack("!d", value)),
     complex: lambda value: (b"c", struct.pack("!dd", value.real, value.imag)),
-    str: _text(b"s", str),
+    str: lambda value: (b"s", value.encode("utf-8", "surrogatepass")),
     bytes: lambda value: (b"b", value),
     bytearray: lambda value: (b"b", bytes(value)),
     memoryview: lambda value: (b"b", value.tobytes()),
