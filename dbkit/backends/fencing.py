@@ -79,7 +79,8 @@ def fence_of(backend: Backend) -> Fencing:
     made = getattr(backend, "fencing", None)
     if made is None:
         raise InvalidSetting(f"{backend.name} has no commit fence, so its blocks can't be exactly_once")
-    return cast(Fencing, made())
+    fencing: Fencing = made()
+    return fencing
 
 
 def status_fence_of(backend: Backend) -> StatusFencing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from sqlalchemy.engine import Dialect, Engine
 
@@ -54,7 +54,7 @@ _VIEW = "_dbkit_view"
 def view_of(engine: Engine) -> Dialect:
     """Return the dialect of protected blocks; made once, after the engine's first connection, which completes it."""
     dialect = engine.dialect
-    view = dialect.__dict__.get(_VIEW)
+    view: Any = dialect.__dict__.get(_VIEW)
     if view is None:
         cls = type(dialect)
         viewed: type[Any] = type(
@@ -65,7 +65,8 @@ def view_of(engine: Engine) -> Dialect:
         viewed_context = type(f"Viewed{context_class.__name__}", (_ViewedContext, context_class), {})
         view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect, execution_ctx_cls=viewed_context)
         setattr(dialect, _VIEW, view)
-    return cast(Dialect, view)
+    found: Dialect = view
+    return found
 
 
 class _Viewed:
@@ -74,7 +75,11 @@ class _Viewed:
     _dbkit_whole: Any
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        _send(Sent(self._dbkit_whole.do_execute, cursor, statement, parameters, context))
+        sent = Sent(self._dbkit_whole.do_execute, cursor, statement, parameters, context)
+        if context is None:
+            _send(sent)
+        else:  # at once: a call less for each statement
+            context.root_connection.send(sent)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         _send(Sent(self._dbkit_whole.do_executemany, cursor, statement, parameters, context))

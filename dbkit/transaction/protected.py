@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from dbkit.deadline import Deadline
 from dbkit.engines.connection import TrackedConnection
-from dbkit.engines.guarded import GuardedConnection
+from dbkit.engines.guarded import guarded
 from dbkit.engines.timekeeper import TimeKeeper
 from dbkit.spec import Colour, Mode, Protection, TransactionSpec
 from dbkit.transaction.factory import Factory
@@ -20,14 +20,12 @@ _NONE = Protection()
 
 
 class ProtectedTransaction(Transaction):
-    """A transaction whose connection has guards.
+    """A transaction whose connection has the guards that there is work for; where there is none, it is a plain one.
 
     :ivar deadline: when it must have ended.
     """
 
     __slots__ = ("_fence", "deadline")
-
-    connection_class = GuardedConnection
 
     def __init__(
         self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour, deadline: Deadline | None
@@ -42,22 +40,26 @@ class ProtectedTransaction(Transaction):
         return None if self._fence is None else self._fence.token
 
     def _make_connection(self) -> TrackedConnection:
-        connection = cast(GuardedConnection, super()._make_connection())
+        connection = super()._make_connection()
         self._guard(connection, self.spec.protection or _NONE)
         return connection
 
-    def _guard(self, connection: GuardedConnection, protection: Protection) -> None:
+    def _guard(self, connection: TrackedConnection, protection: Protection) -> None:
         """Give the connection the guards that the block asks for."""
         settings = self._factory.settings
         asked = protection.exactly_once
         fenced = self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked)
-        if fenced:
-            self._fence = connection.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
-        if self.deadline is not None:
-            connection.time = TimeKeeper(self.deadline, keeps_reserve=fenced)
         replays = settings.replay if protection.replays is None else protection.replays
-        if replays and connection.backend.is_remote:
-            connection.replay = Replayer(connection, self._terms())
+        replays = replays and connection.backend.is_remote
+        if not fenced and not replays and self.deadline is None:
+            return
+        watched = guarded(connection)
+        if fenced:
+            self._fence = watched.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
+        if self.deadline is not None:
+            watched.time = TimeKeeper(self.deadline, keeps_reserve=fenced)
+        if replays:
+            watched.replay = Replayer(watched, self._terms())
 
     def _terms(self) -> Terms:
         """Return what a replay is allowed."""

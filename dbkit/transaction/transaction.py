@@ -46,8 +46,6 @@ class Transaction:
         "is_over", "outcome", "reading", "session", "spec", "state",
     )  # fmt: skip
 
-    connection_class = TrackedConnection
-
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
         self._factory = factory
         self.spec = spec
@@ -121,7 +119,7 @@ class Transaction:
         if self.state is not State.NEW:
             refuse_ended()
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
-        connection = self.connection = self.connection_class(lane.engine, lane.backend, self._checkout)
+        connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.isolation = self.spec.isolation
         connection.may_commit = self._committing
         if self.reading:
