@@ -14,11 +14,17 @@ from benchmarks.subjects.subject import Subject
 
 
 def measured(
-    subjects: Sequence[Subject], grounds: Grounds, scenarios: Sequence[Scenario], rounds: int, shorter: int
+    subjects: Sequence[Subject],
+    grounds: Grounds,
+    scenarios: Sequence[Scenario],
+    rounds: int,
+    shorter: int,
+    count: int = counting.COUNTED,
 ) -> Iterator[list[Row]]:
     """Yield the results of one scenario after the other.
 
     :param shorter: by how much the timed batches are shorter than usual.
+    :param count: operations that are counted.
     """
     numbers = Numbers()
     with ExitStack() as stack:
@@ -28,8 +34,8 @@ def measured(
             pairs = [(one, other) for one, other in zip(straight, counting_, strict=True) if one.has(scenario.name)]
             # The traffic first: the statement that a process compiles first for a mapper stays a few calls dearer for
             # its engine than the same one compiled later, and that must not fall on whoever stands first in the table.
-            traffic = [counting.count_traffic(other, scenario.name) for _, other in pairs]
-            calls = [counting.count_calls(one, scenario.name) for one, _ in pairs]
+            traffic = [counting.count_traffic(other, scenario.name, count) for _, other in pairs]
+            calls = [counting.count_calls(one, scenario.name, count) for one, _ in pairs]
             batch = max(scenario.batch // shorter, 10)
             times = timing.measure([one for one, _ in pairs], scenario.name, rounds, batch)
             yield [

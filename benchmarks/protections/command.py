@@ -17,6 +17,7 @@ from benchmarks.report import Row
 from benchmarks.versions import versions
 
 _TOP_FUNCTIONS = 60
+_COUNTED = 50
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
                 chosen = [each for each in subjects if each.name == options.profile]
                 profiles += profiled(chosen, grounds, scenarios, _TOP_FUNCTIONS)
                 continue
-            for table in measured(subjects, grounds, scenarios, rounds, 5 if options.quick else 1):
+            for table in measured(subjects, grounds, scenarios, rounds, 5 if options.quick else 1, _COUNTED):
                 tables.append(table)
                 print(f"\n{as_table(table)}\n{load()}", flush=True)
     if options.json:

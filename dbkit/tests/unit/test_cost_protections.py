@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import importlib.util
 import unittest
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 if importlib.util.find_spec("benchmarks") is None:
     raise unittest.SkipTest("the benchmarks are not installed with dbkit; run this test from a checkout")
@@ -31,6 +32,9 @@ from benchmarks.protections.subjects import (
 )
 from benchmarks.subjects.catalogue import missing
 from benchmarks.wire import MySQLReader, PostgreSQLReader, statements_in
+from dbkit import Database
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.guarded import GuardedConnection
 from dbkit.testing import servers
 
 WARM_UP = 12
@@ -181,6 +185,13 @@ class OnMariaDB(EveryBackend):
 class TestPricesOnSQLiteInMemory(EveryBackend, Case):
     backend = "sqlite-memory"
     deadline_statements = 1
+    most_calls = {
+        RETRYING: (40, 40),
+        EXACTLY_ONCE: (40, 75),
+        REPLAYING: (10, 10),
+        DEADLINE: (125, 145),
+        ALL: (170, 225),
+    }
 
 
 class TestPricesOnSQLiteFile(EveryBackend, Case):
@@ -191,6 +202,7 @@ class TestPricesOnSQLiteFile(EveryBackend, Case):
 class TestPricesWithPsycopg(OnPostgreSQL, Case):
     backend = "postgresql"
     needs = ("psycopg",)
+    most_calls = {RETRYING: (40, 40), EXACTLY_ONCE: (45, 120), REPLAYING: (125, 280), DEADLINE: (265, 285)}
 
 
 class TestPricesWithPsycopgInAsyncio(OnPostgreSQL, Case):
@@ -228,6 +240,34 @@ class TestPricesWithAsyncmy(OnMariaDB, Case):
 class TestPricesWithAiomysql(OnMariaDB, Case):
     backend = "mariadb-aiomysql"
     needs = ("aiomysql", "pymysql", "greenlet")
+
+
+class TestOffThePath(unittest.TestCase):
+    """Who has asked for nothing, or for what there is no work for, works on a plain connection."""
+
+    def connection_of(self, ask: Callable[[Database], Any], **settings: Any) -> Any:
+        """Return the class of the connection of a block."""
+        db = Database("sqlite://", **settings)
+        self.addCleanup(db.dispose)
+        with ask(db) as session:
+            return type(session.connection())
+
+    def test_a_reader_does_not_pay_for_the_fence_of_the_writers(self) -> None:
+        self.assertIs(TrackedConnection, self.connection_of(lambda db: db.reader(), exactly_once=True))
+
+    def test_a_database_that_is_not_remote_does_not_pay_for_replay(self) -> None:
+        self.assertIs(TrackedConnection, self.connection_of(lambda db: db.writer(), replay=True))
+        self.assertIs(TrackedConnection, self.connection_of(lambda db: db.writer.replaying()))
+
+    def test_a_plain_block_does_not_pay_for_a_protected_one_beside_it(self) -> None:
+        db = Database("sqlite://")
+        self.addCleanup(db.dispose)
+        with db.writer.deadline(30)() as session:
+            self.assertIs(GuardedConnection, type(session.connection()))
+        with db.writer() as session:
+            connection = session.connection()
+            self.assertIs(TrackedConnection, type(connection))
+            self.assertIs(db.engine.dialect, connection.dialect)
 
 
 class TestCounting(unittest.TestCase):
