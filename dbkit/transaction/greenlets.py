@@ -69,6 +69,8 @@ async def to_the_end(work: Callable[[], T], patience_s: float = math.inf, cut: C
                     end_of_patience = asyncio.get_running_loop().call_later(patience_s, cut)
                 held = cancelled
             except BaseException:
+                if not task.done():
+                    raise  # whoever waits is closed: its event loop has ended, or nobody wants it any more
                 break
     finally:
         if end_of_patience is not None:
