@@ -6,12 +6,11 @@ no chain, a new asyncio task with a copy of its parent's: so a block remembers i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from dbkit.deadline import Deadline, seconds_of, sooner
+from dbkit.exceptions import InvalidDecoration, UsageError
 
 
 class Frame:
@@ -103,8 +102,42 @@ def leave(token: Token[Any]) -> None:
         pass
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
+class Within:
+    """What :func:`within` returns: a with statement that sets a deadline for the blocks inside it."""
+
+    __slots__ = ("_frame", "_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds_of(seconds)
+        self._frame: Bounds | None = None
+
+    def __enter__(self) -> None:
+        if self._frame is not None:  # what is kept for all would be one deadline for all threads
+            raise UsageError("dbkit.within() is entered once; write the whole expression into each with statement")
+        self._frame = Bounds(Deadline.after(self._seconds), innermost())
+        self._token: Token[Any] = CURRENT.set(self._frame)
+
+    def __exit__(self, *error: object) -> None:
+        assert self._frame is not None
+        self._frame.is_open = False
+        leave(self._token)
+
+    if not TYPE_CHECKING:  # a type checker says by itself that it is neither of these
+
+        def __call__(self, function: Any) -> NoReturn:
+            # around a coroutine function it would end before the function has begun
+            raise InvalidDecoration(
+                f"dbkit.within() cannot decorate {getattr(function, '__qualname__', function)}; write `with "
+                f"dbkit.within({self._seconds:g}):` inside it, or .deadline({self._seconds:g}) on its reader or writer"
+            )
+
+        def __aenter__(self) -> NoReturn:
+            raise UsageError(f"write `with dbkit.within({self._seconds:g}):`, without async: it waits for nothing")
+
+        def __aexit__(self, *error: object) -> None: ...
+
+
+def within(seconds: float) -> Within:
     """Let each block inside end before so much time has passed, counted from here, with all that it waits for.
 
     It is written ``with dbkit.within(0.8):`` in asyncio too. Blocks inside may have sooner deadlines of their own.
@@ -114,10 +147,4 @@ def within(seconds: float) -> Iterator[None]:
 
     .. versionadded:: 0.1
     """
-    frame = Bounds(Deadline.after(seconds_of(seconds)), innermost())
-    token = CURRENT.set(frame)
-    try:
-        yield
-    finally:
-        frame.is_open = False
-        leave(token)
+    return Within(seconds)

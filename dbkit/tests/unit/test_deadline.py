@@ -16,7 +16,7 @@ from dbkit.ambient import CURRENT, innermost, within
 from dbkit.backends.registry import backend_for
 from dbkit.deadline import LIMIT, Deadline, seconds_of, sooner
 from dbkit.engines import arriving
-from dbkit.exceptions import DeadlineExceeded, InvalidSetting, Outcome
+from dbkit.exceptions import DeadlineExceeded, InvalidDecoration, InvalidSetting, Outcome, UsageError
 from dbkit.spec import Colour
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import SteeredClock, Worker, turns, until
@@ -53,7 +53,7 @@ class TestDeadline(testtools.TestCase):
     def test_what_is_no_time_is_refused(self):
         for wrong in (0, -1, float("inf"), float("nan"), True, "1", None):
             self.assertRaises(InvalidSetting, seconds_of, wrong)
-            self.assertRaises(InvalidSetting, within(wrong).__enter__)
+            self.assertRaises(InvalidSetting, within, wrong)
         self.assertIsNone(CURRENT.get())
 
 
@@ -64,6 +64,22 @@ class TestWithin(testtools.TestCase):
                 raise KeyError
 
         self.assertRaises(KeyError, fail)
+        self.assertIsNone(innermost())
+
+    def test_it_is_refused_where_it_would_bound_nothing(self):
+        async def work():
+            raise AssertionError("it was run")
+
+        async def enter():
+            async with within(_LONG_S):
+                raise AssertionError("it was entered")
+
+        error = self.assertRaises(InvalidDecoration, within(7), work)
+        self.assertIn("work; write `with dbkit.within(7):` inside it, or .deadline(7)", str(error))
+        self.assertIn("without async", str(self.assertRaises(UsageError, asyncio.run, enter())))
+        kept = within(_LONG_S)
+        with kept:
+            self.assertIn("entered once", str(self.assertRaises(UsageError, kept.__enter__)))
         self.assertIsNone(innermost())
 
     def test_each_thread_has_its_own(self):
