@@ -32,7 +32,6 @@ from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.hooks import Hook, UnknownHook
 from dbkit.transaction.manager import Databased, Modifiers, Root
-from dbkit.transaction.replay.counts import ReplayCounts
 from dbkit.transaction.retrying import refuse_blocks_that_are_run_again
 from dbkit.transaction.scope import Scope, nearest
 
@@ -178,14 +177,6 @@ class Database(Databased):
         engine = self.factory.lane(True, Colour.ASYNCIO).async_engine
         assert engine is not None
         return engine
-
-    @property
-    def replays(self) -> ReplayCounts:
-        """How often transactions that were lost before COMMIT were repeated, and what came of it.
-
-        .. versionadded:: 0.1
-        """
-        return self.factory.replays.counts
 
     def dispose(self) -> None:
         """Close the idle blocking connections; those in use are closed when they come back."""

@@ -20,6 +20,8 @@ from sqlalchemy.dialects import mysql, postgresql
 
 from dbkit.exceptions import InvalidToken
 
+__all__ = ["create_token_table", "drop_token_table", "token_table"]
+
 TABLE = "dbkit_txn"
 
 COMMITTED = "C"

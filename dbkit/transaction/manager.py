@@ -20,6 +20,7 @@ from dbkit.transaction.decorate import decorate
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.provider import argument_finder, key_of
+from dbkit.transaction.replay.counts import ReplayCounts
 from dbkit.transaction.retrying import Key, refuse_blocks_that_are_run_again
 
 if TYPE_CHECKING:
@@ -299,6 +300,14 @@ class Databased(Commits):
         """
         factory = self.factory
         return factory.retry_counters.read(factory.retry_budget.calls)
+
+    @property
+    def replays(self) -> ReplayCounts:
+        """How often transactions that were lost before COMMIT were repeated, and what came of it.
+
+        .. versionadded:: 0.1
+        """
+        return self.factory.replays.counts
 
     @property
     def is_started(self) -> bool:

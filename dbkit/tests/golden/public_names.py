@@ -21,6 +21,7 @@ MODULES = (
     "dbkit.outbox",
     "dbkit.retry",
     "dbkit.spec",
+    "dbkit.tokens",
     "dbkit.backends.base",
     "dbkit.backends.rules",
     "dbkit.backends.provisioning",

@@ -110,6 +110,11 @@ class TestModifiers(testtools.TestCase):
         self.assertIsNot(one.factory, other.factory)
         self.assertIs(one.factory, one.writer.savepoint.factory)
 
+    def test_a_manager_for_contexts_is_asked_of_its_database_what_a_database_is_asked(self):
+        database, manager = dbkit.Database("sqlite://"), enginefacade.transaction_context(connection="sqlite://")
+        for name in ("retry_statistics", "replays"):
+            self.assertEqual(getattr(database, name), getattr(manager.writer, name))
+
     def test_a_database_offers_both_modes(self):
         database = dbkit.Database("sqlite://")
         self.assertIsInstance(database.writer, DatabaseManager)
