@@ -159,6 +159,11 @@ class Database(Databased):
         """
         self.current.after_unknown(hook)
 
+    @property
+    def commit_token(self) -> str | None:
+        """The token that COMMIT will carry, see :attr:`.Scope.commit_token`; raises as :attr:`current`."""
+        return self.current.commit_token
+
     # -- the database as a whole --------------------------------------------------------------------------------------
 
     @property

@@ -86,6 +86,10 @@ class FenceGuard(Protocol):
     def commit(self, connection: GuardedConnection) -> bool:
         """Send what COMMIT needs before it; return whether COMMIT itself was sent along."""
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether somebody may know the token already: no other one can stand for the transaction then."""
+
     def decides(self, connection: GuardedConnection, error: BaseException) -> bool:
         """COMMIT is in doubt; return whether it is stored.
 
@@ -181,6 +185,8 @@ class GuardedConnection(RenewableConnection):
                 raise error
             error.outcome = Outcome.ROLLED_BACK  # it stands behind the next one, and whoever looks there must not doubt
             failed = _never_arrived(error)
+            if self.fence.is_announced:
+                raise failed from error  # whoever knows the token is told that the transaction is not stored
         if self.replay is not None and isinstance(failed, DBError) and self.replay.recovers(self, failed):
             return False
         if failed is error:

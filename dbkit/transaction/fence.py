@@ -50,6 +50,12 @@ class Way(Protocol):
     token: str | None
     """What the transaction is known by; None: there is nothing to decide."""
 
+    announced: str | None
+    """What the transaction will be known by, if that was asked for before COMMIT."""
+
+    def announce(self) -> str | None:
+        """Return what the transaction will be known by; None where that is not known before COMMIT."""
+
     def verdict(self, connection: Connection, token: str, wait_s: float) -> Verdict:
         """Return what became of a transaction; :attr:`Verdict.OPEN` if it is under way still."""
 
@@ -63,9 +69,15 @@ class TableWay:
     def __init__(self, fencing: Fencing) -> None:
         self._fencing = fencing
         self.token: str | None = None
+        self.announced: str | None = None
+
+    def announce(self) -> str | None:
+        if self.announced is None:
+            self.announced = str(new_token())
+        return self.announced
 
     def before_commit(self, connection: GuardedConnection) -> bool:
-        token = new_token()
+        token = new_token() if self.announced is None else uuid.UUID(self.announced)
         insert = self._fencing.insert(token)
         dialect = connection.engine.dialect
         # where someone stands in for the driver's COMMIT, as a test's sandbox does, it must be called
@@ -103,6 +115,10 @@ class StatusWay:
     def __init__(self, fencing: StatusFencing) -> None:
         self._fencing = fencing
         self.token: str | None = None
+        self.announced: str | None = None
+
+    def announce(self) -> str | None:
+        return None  # the server gives the number with the first write
 
     def before_commit(self, connection: GuardedConnection) -> bool:
         def ask() -> None:
@@ -148,6 +164,15 @@ class CommitFence:
     def token(self) -> str | None:
         """What the transaction is known by, once COMMIT is on its way."""
         return self._way.token
+
+    def announce(self) -> str | None:
+        """Return what the transaction will be known by; None where that is not known before COMMIT."""
+        return self._way.announce()
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether somebody may know the token already: no other one can stand for the transaction then."""
+        return self._way.announced is not None
 
     def saw(self, sent: Sent) -> None:
         """Remember whether the transaction has anything to store."""

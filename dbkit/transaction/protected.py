@@ -39,6 +39,12 @@ class ProtectedTransaction(Transaction):
         """By what any process can ask for its outcome later; None where nothing of the kind was written."""
         return None if self._fence is None else self._fence.token
 
+    @property
+    def commit_token(self) -> str | None:
+        """The token that COMMIT will carry, known before it is sent."""
+        self.connect()  # no connection is taken by that
+        return None if self._fence is None else self._fence.announce()
+
     def _make_connection(self) -> TrackedConnection:
         connection = super()._make_connection()
         self._guard(connection, self.spec.protection or _NONE)

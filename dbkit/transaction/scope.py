@@ -192,6 +192,19 @@ class Scope(Frame):
         """
         self._hooks().after_unknown(hook)
 
+    @property
+    def commit_token(self) -> str | None:
+        """The token that COMMIT will carry, for one who must be able to ask even if this process is killed.
+
+        It is the same for the whole transaction; each run of a function that is run again has another one. None if the
+        outermost block is not ``exactly_once``, or ``[database] commit_fence`` is ``status``. The outcome of a
+        transaction that has written nothing is ``ROLLED_BACK``.
+
+        .. versionadded:: 0.1
+        """
+        self._check_owner("token")
+        return self.physical().commit_token
+
     def _hooks(self) -> Hooks:
         self._check_owner("hooks")
         transaction = self.physical()

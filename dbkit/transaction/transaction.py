@@ -215,6 +215,11 @@ class Transaction:
         return None
 
     @property
+    def commit_token(self) -> str | None:
+        """The token that COMMIT will carry, known before it is sent; None where it carries none."""
+        return None
+
+    @property
     def patience_s(self) -> float:
         """Seconds for which the end of the transaction holds a cancellation back, until the outcome is known."""
         return self._factory.settings.commit_fence_timeout

@@ -16,6 +16,7 @@ from dbkit import tokens
 from dbkit.backends.fencing import fence_of
 from dbkit.exceptions import (
     CommitUnknown,
+    DBError,
     DBNonExistentTable,
     InvalidSetting,
     InvalidToken,
@@ -128,6 +129,52 @@ class TestExactlyOnce(Tokens):
             session.add(Item(id=1))
             self.face.after_commit(lambda: seen.append("committed"))
         self.assertEqual(["committed"], seen)
+
+
+@behaviours(EVERY_DRIVER)
+class TestAnnouncedTokens(Tokens):
+    """The token can be known before COMMIT: then another process can ask even if this one is killed."""
+
+    async def test_it_is_that_of_the_commit(self):
+        async with self.writer.exactly_once() as session:
+            token = self.db.commit_token
+            session.add(Item(id=1))
+            async with self.writer.savepoint():
+                self.assertEqual(token, self.db.commit_token)
+        self.assertEqual(1, len(self.outcomes()))
+        self.assertIs(Outcome.COMMITTED, await self.ask(self.db, "outcome", token))
+        self.assertEqual(["C"], self.outcomes())
+
+    async def test_of_a_block_that_failed_it_says_so(self):
+        with self.raising(ValueError):
+            async with self.writer.exactly_once() as session:
+                token = self.db.commit_token
+                session.add(Item(id=1))
+                await session.flush()
+                raise ValueError
+        self.assertIs(Outcome.ROLLED_BACK, await self.ask(self.db, "outcome", token))
+
+    async def test_it_costs_no_connection(self):
+        async with self.writer.exactly_once():
+            self.assertIsNotNone(self.db.commit_token)
+            self.assertEqual(0, self.db.factory.lane(True, self.combination.colour).engine.pool.checkedout())
+
+    async def test_whoever_asks_too_early_ends_the_transaction(self):
+        if self.is_on(Product.SQLITE_FILE) or self.is_on(Product.SQLITE_MEMORY):
+            return  # who asks would wait for the writer in the line
+        with self.raising(DBError) as caught:
+            async with self.writer.exactly_once() as session:
+                session.add(Item(id=1))
+                await session.flush()
+                self.assertIs(Outcome.ROLLED_BACK, await self.ask(self.db, "outcome", self.db.commit_token))
+        self.assertIs(Outcome.ROLLED_BACK, caught.error.outcome)
+        self.assertEqual(([], ["F"]), (self.stored(), self.outcomes()))
+
+    async def test_a_plain_block_has_none(self):
+        async with self.writer():
+            self.assertIsNone(self.db.commit_token)
+            async with self.writer.exactly_once():
+                self.assertIsNone(self.db.commit_token)
 
 
 @behaviours(EVERY_DRIVER)

@@ -147,6 +147,21 @@ class TestFence(Fenced):
                     pass
         self.assertEqual(["new"], self.place.ask("SELECT name FROM items WHERE id = 1"))
 
+    async def test_a_token_that_was_announced_stands_for_one_commit_only(self):
+        # another one, after a replay, would store what the announced one says is not stored
+        with self.raising(DBConnectionError), self.proxy.cut(faults.before("COMMIT")):
+            async with self.writer.exactly_once.replaying() as session:
+                token = self.database_behind.commit_token
+                session.add(Item(id=1))
+        self.assertIs(Outcome.ROLLED_BACK, await self.outcome(token))
+        self.assertEqual([], self.stored())
+
+    async def test_one_that_was_not_is_followed_by_another_where_the_block_replays(self):
+        with self.proxy.cut(faults.before("COMMIT")):
+            async with self.writer.exactly_once.replaying() as session:
+                session.add(Item(id=1))
+        self.assertEqual([1], self.stored())
+
     async def test_faults_in_the_fence_itself_are_survived(self):
         with self.proxy.cut(faults.after("COMMIT"), times=3) as fault:
             await self.insert(1)
