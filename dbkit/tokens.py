@@ -31,6 +31,9 @@ FENCED = "F"
 PURGED = "P"
 """The outcome in the one row that says up to which token rows were removed."""
 
+FIRST_ROWS = f"SELECT token, outcome FROM {TABLE} ORDER BY token LIMIT 16"
+"""The rows among which the one of :data:`PURGED` stands: all that came before it were removed, but for latecomers."""
+
 _BINARY = 16
 
 

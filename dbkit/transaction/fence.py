@@ -23,6 +23,7 @@ from dbkit.exceptions import (
     CommitUnknown,
     DBAccessDenied,
     DBConnectionError,
+    DBDuplicateEntry,
     DBError,
     DBNonExistentTable,
     DeadlineExceeded,
@@ -95,6 +96,9 @@ class TableWay:
             error.outcome = Outcome.ROLLED_BACK
             hint_at_token_table(error)
             raise
+        except DBDuplicateEntry as error:
+            connection.in_doubt = False
+            raise _shut_out(error) from error
         connection.committing = connection.in_doubt = True
         self.token = str(token)
         return False
@@ -107,6 +111,18 @@ class TableWay:
 
     def end_original(self, connection: Connection, token: str) -> None:
         self._fencing.end_original(connection, uuid.UUID(token))
+
+
+def _shut_out(error: DBError) -> DBError:
+    return DBError(
+        error.orig,
+        message=(
+            "the transaction was shut out and rolled back: somebody has asked for the outcome of its token before it "
+            "was stored, and was told that it never will be; ask only when nobody works on it any more"
+        ),
+        outcome=Outcome.ROLLED_BACK,
+        transient=True,
+    )
 
 
 class StatusWay:

@@ -205,6 +205,7 @@ _RULES = (
         DBDuplicateEntry,
         codes=(1062, 1586, 1859),
         extract=r"\ADuplicate entry '(?P<value>.*)' for key '(?P<constraint>[^']*)'\Z",
+        at_commit=Outcome.ROLLED_BACK,  # of the statement that a commit fence sends with it
         source=_MARIADB,
     ),
     Rule(DBDuplicateEntry, codes=(1169, 1022), source=_MARIADB),

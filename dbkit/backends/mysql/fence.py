@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Dialect
 
 from dbkit.backends.fencing import Verdict
-from dbkit.tokens import COMMITTED, FENCED, PURGED, TABLE
+from dbkit.tokens import COMMITTED, FENCED, FIRST_ROWS, PURGED, TABLE
 
 _RUNNING = text(
     "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND LOCATE(:original, info) > 0"
@@ -48,7 +48,7 @@ class MySQLFence:
             max(1, round(wait_s)),  # InnoDB counts lock waits in whole seconds
         )
         # only now: at REPEATABLE READ a SELECT before it would fix what is seen after it
-        purged = text(f"SELECT token > {name} FROM {TABLE} WHERE outcome = '{PURGED}' ORDER BY token LIMIT 1")
+        purged = text(f"SELECT token > {name} FROM ({FIRST_ROWS}) AS first_rows WHERE outcome = '{PURGED}' LIMIT 1")
         if connection.scalar(purged):
             return Verdict.PURGED
         outcome = connection.scalar(text(f"SELECT outcome FROM {TABLE} WHERE token = {name}"))

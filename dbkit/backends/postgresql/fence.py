@@ -12,14 +12,16 @@ from sqlalchemy.util import await_only
 
 from dbkit.backends.fencing import Verdict
 from dbkit.exceptions import InvalidToken
-from dbkit.tokens import COMMITTED, FENCED, PURGED, TABLE
+from dbkit.tokens import COMMITTED, FENCED, FIRST_ROWS, PURGED, TABLE
 
 _FENCE = text(
     f"INSERT INTO {TABLE} (token, outcome) VALUES (CAST(:token AS uuid), '{FENCED}') "
     "ON CONFLICT (token) DO NOTHING RETURNING 1"
 )
 _OUTCOME = text(f"SELECT outcome FROM {TABLE} WHERE token = CAST(:token AS uuid)")
-_PURGED = text(f"SELECT token > CAST(:token AS uuid) FROM {TABLE} WHERE outcome = '{PURGED}' ORDER BY token LIMIT 1")
+_PURGED = text(
+    f"SELECT token > CAST(:token AS uuid) FROM ({FIRST_ROWS}) AS first_rows WHERE outcome = '{PURGED}' LIMIT 1"
+)
 _WAIT = text("SELECT set_config('lock_timeout', :wait, true)")
 # The statement that a session ran last stays readable while its transaction is idle, and it names the token.
 _END = text(

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection, Dialect
 
 from dbkit.backends.fencing import Verdict
-from dbkit.tokens import COMMITTED, FENCED, PURGED, TABLE
+from dbkit.tokens import COMMITTED, FENCED, FIRST_ROWS, PURGED, TABLE
 
 _FENCE = text(f"INSERT OR IGNORE INTO {TABLE} (token, outcome) VALUES (:token, '{FENCED}')")
 _OUTCOME = text(f"SELECT outcome FROM {TABLE} WHERE token = :token")
-_PURGED = text(f"SELECT token > :token FROM {TABLE} WHERE outcome = '{PURGED}' ORDER BY token LIMIT 1")
+_PURGED = text(f"SELECT token > :token FROM ({FIRST_ROWS}) AS first_rows WHERE outcome = '{PURGED}' LIMIT 1")
 
 
 class SQLiteFence:

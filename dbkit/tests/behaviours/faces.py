@@ -66,6 +66,10 @@ class Opener:
         return self._modified(self.manager.retrying(*args, **kwargs))
 
     @property
+    def replaying(self) -> Opener:
+        return self._modified(self.manager.replaying)
+
+    @property
     def exactly_once(self) -> Opener:
         return self._modified(self.manager.exactly_once)
 

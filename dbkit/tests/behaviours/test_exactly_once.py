@@ -167,7 +167,8 @@ class TestAnnouncedTokens(Tokens):
                 session.add(Item(id=1))
                 await session.flush()
                 self.assertIs(Outcome.ROLLED_BACK, await self.ask(self.db, "outcome", self.db.commit_token))
-        self.assertIs(Outcome.ROLLED_BACK, caught.error.outcome)
+        self.assertEqual((Outcome.ROLLED_BACK, True), (caught.error.outcome, caught.error.transient))
+        self.assertIn("was shut out", str(caught.error))
         self.assertEqual(([], ["F"]), (self.stored(), self.outcomes()))
 
     async def test_a_plain_block_has_none(self):
