@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks import deadline
+from benchmarks import deadline, timing
 from benchmarks.choice import at_hand, chosen_backends, pin, positive
+from benchmarks.driving import Course
 from benchmarks.kit import command as kit
 from benchmarks.measuring import measured, profiled
 from benchmarks.places import BACKENDS, prepared
 from benchmarks.protections import command as protections
 from benchmarks.report import Row, as_json, as_table
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.subjects.catalogue import SUBJECTS, subjects_for
 from benchmarks.versions import versions
 
@@ -44,12 +46,16 @@ def run(arguments: Sequence[str]) -> int:
                 chosen = [each for each in subjects if each.name == options.profile]
                 profiles += profiled(chosen, grounds, scenarios, _TOP_FUNCTIONS)
                 continue
-            for table in measured(subjects, grounds, scenarios, rounds, 5 if options.quick else 1):
+            for table in measured(subjects, grounds, scenarios, partial(_timed, rounds, 5 if options.quick else 1)):
                 print(f"\n{as_table(table)}", flush=True)
                 rows += table
     if options.json:
         Path(options.json).write_text(json.dumps(as_json(rows, rounds), indent=2) + "\n", encoding="utf-8")
     return 0 if rows or profiles else 1
+
+
+def _timed(rounds: int, shorter: int, courses: Sequence[Course], scenario: Scenario) -> list[timing.Times]:
+    return timing.measure(courses, scenario.name, rounds, max(scenario.batch // shorter, 10))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
-from benchmarks import counting, timing
+from benchmarks import counting
 from benchmarks.driving import Course, Numbers
 from benchmarks.places import Grounds
 from benchmarks.report import Row
 from benchmarks.scenarios import Scenario
 from benchmarks.subjects.subject import Subject
+from benchmarks.timing import Times
+
+#: Returns the times of each course at a scenario.
+Timer = Callable[[Sequence[Course], Scenario], list[Times]]
 
 
 def measured(
     subjects: Sequence[Subject],
     grounds: Grounds,
     scenarios: Sequence[Scenario],
-    rounds: int,
-    shorter: int,
+    time_all: Timer,
     count: int = counting.COUNTED,
 ) -> Iterator[list[Row]]:
     """Yield the results of one scenario after the other.
 
-    :param shorter: by how much the timed batches are shorter than usual.
+    :param time_all: times all subjects at one scenario.
     :param count: operations that are counted.
     """
     numbers = Numbers()
@@ -36,8 +39,7 @@ def measured(
             # its engine than the same one compiled later, and that must not fall on whoever stands first in the table.
             traffic = [counting.count_traffic(other, scenario.name, count) for _, other in pairs]
             calls = [counting.count_calls(one, scenario.name, count) for one, _ in pairs]
-            batch = max(scenario.batch // shorter, 10)
-            times = timing.measure([one for one, _ in pairs], scenario.name, rounds, batch)
+            times = time_all([one for one, _ in pairs], scenario)
             yield [
                 Row(
                     grounds.backend.name, grounds.version, scenario, one.subject.name, calls[at], traffic[at], times[at]

@@ -59,6 +59,35 @@ def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int) -
     return times
 
 
+def measure_each(courses: Sequence[Course], scenario: str, rounds: int, turn: int) -> list[Times]:
+    """Time each operation by itself, a few of one course in its turn; one entry an operation.
+
+    Where others have work for the processors too, most single operations are not disturbed, and a median of them says
+    more than one of batches. In asyncio the way into the event loop is part of each.
+    """
+    times = [Times() for _ in courses]
+    for course in courses:
+        course.batch(scenario, WARM_UP)()
+    gc.collect()
+    gc.freeze()
+    try:
+        for round_ in range(rounds):
+            for step in range(len(courses)):
+                at = (round_ + step) % len(courses)
+                works = [courses[at].batch(scenario, 1) for _ in range(turn + 1)]
+                gc.collect()
+                works[0]()  # the caches are another course's
+                for work in works[1:]:
+                    cpu, wall = time.process_time(), time.perf_counter()
+                    work()
+                    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+                    times[at].wall_s.append(wall)
+                    times[at].cpu_s.append(cpu)
+    finally:
+        gc.unfreeze()
+    return times
+
+
 def ratio(these: Sequence[float], to: Sequence[float]) -> Ratio:
     """Return how many times as long ``these`` took as ``to``."""
     return Ratio(min(these) / min(to), statistics.median(these) / statistics.median(to))
