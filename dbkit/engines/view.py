@@ -63,7 +63,9 @@ def view_of(engine: Engine) -> Dialect:
         view = object.__new__(viewed)
         context_class: type[Any] = dialect.execution_ctx_cls
         viewed_context = type(f"Viewed{context_class.__name__}", (_ViewedContext, context_class), {})
-        view.__dict__.update(dialect.__dict__, _dbkit_whole=dialect, execution_ctx_cls=viewed_context)
+        # a test may stand in the methods just now: the view has its own, and what it copied would outlive the test
+        own = {name: value for name, value in dialect.__dict__.items() if not name.startswith("do_")}
+        view.__dict__.update(own, _dbkit_whole=dialect, execution_ctx_cls=viewed_context)
         setattr(dialect, _VIEW, view)
     found: Dialect = view
     return found

@@ -23,6 +23,7 @@ from dbkit.exceptions import (
     ModeConflict,
     Outcome,
 )
+from dbkit.testing.assertions import fail_next
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import BLOCKING, EVERY_DRIVER, ONE, ONE_PER_PRODUCT, Product
 from dbkit.tests.behaviours.tables import Item
@@ -122,6 +123,17 @@ class TestExactlyOnce(Tokens):
         async with face.reader() as session:
             await session.scalar(select(Item.id))
         self.assertEqual(([1], ["C"]), (self.stored(), self.outcomes()))
+
+    async def test_who_looks_on_at_the_first_one_of_an_engine_does_not_make_it_a_plain_writer(self):
+        database = self.database()
+        face = self.face_of(database)
+        with fail_next(database, at="COMMIT", error=CommitUnknown, executed=True):
+            async with face.writer.exactly_once() as session:
+                session.add(Item(id=1))
+        self.assertEqual(([1], ["C"]), (self.stored(), self.outcomes()))
+        async with face.writer.exactly_once() as session:
+            session.add(Item(id=2))
+        self.assertEqual(([1, 2], ["C", "C"]), (self.stored(), self.outcomes()))
 
     async def test_hooks_run_once(self):
         seen = []
