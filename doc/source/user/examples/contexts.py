@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from oslo_config import cfg
+from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dbkit import enginefacade
@@ -23,7 +24,7 @@ class Base(DeclarativeBase): ...
 
 class Account(Base):
     __tablename__ = "accounts"
-    owner: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
     balance: Mapped[int] = mapped_column(default=0)
 
 
