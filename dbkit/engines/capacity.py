@@ -241,7 +241,8 @@ class Capacity:
 
     def _exhausted(self, what: str, advice: str) -> PoolTimeout:
         holders = describe_holders(self._holdings(), self._now())
-        return PoolTimeout(message=f"all {self.limit} connections are in use and {what}; {advice}{holders}")
+        used = "the one connection is" if self.limit == 1 else f"all {self.limit} connections are"
+        return PoolTimeout(message=f"{used} in use and {what}; {advice}{holders}")
 
     def count(self, pool: Member) -> None:
         """Count a connection that is about to be opened."""
