@@ -1,0 +1,138 @@
+"""The runs: each workload with its protections and its controls, short and at its full size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbkit.spec import Colour
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SERVERS, Combination
+from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills
+from dbkit.tests.soak.figures import Figures
+from dbkit.tests.soak.ground import Ground
+
+Workload = Callable[..., Figures]
+Arguments = Mapping[str, Any]
+
+#: How a URL spells the product makes no difference to what is shown here.
+ALL = frozenset(each for each in SERVERS & EVERY_DRIVER if each.scheme != "mariadb")
+BLOCKING = frozenset(each for each in ALL if each.colour is Colour.BLOCKING)
+ASYNCIO = ALL - BLOCKING
+
+
+def _these(*drivers: tuple[str, Colour]) -> frozenset[Combination]:
+    return frozenset(each for each in ALL if (each.driver, each.colour) in drivers)
+
+
+#: Each product once in each colour.
+ONE_EACH = _these(
+    ("psycopg", Colour.BLOCKING), ("asyncpg", Colour.ASYNCIO), ("pymysql", Colour.BLOCKING), ("asyncmy", Colour.ASYNCIO)
+)  # fmt: skip
+#: Each product, each colour.
+TWO = _these(("psycopg", Colour.BLOCKING), ("asyncmy", Colour.ASYNCIO))
+OTHER_TWO = _these(("asyncpg", Colour.ASYNCIO), ("pymysql", Colour.BLOCKING))
+
+
+def _on_a_ground(workload: Workload) -> Workload:
+    def run(combination: Combination, **arguments: Any) -> Figures:
+        with Ground(combination) as ground:
+            return workload(ground, **arguments)
+
+    return run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A workload with its arguments.
+
+    :ivar name: by which it is chosen on the command line and found among the tests.
+    :ivar workload: takes a combination and the arguments.
+    :ivar on: where the full run is made.
+    :ivar short_on: where the short run is made.
+    :ivar arguments: the same in both.
+    """
+
+    name: str
+    workload: Workload
+    full: Arguments
+    short: Arguments
+    short_on: frozenset[Combination]
+    on: frozenset[Combination] = ALL
+    arguments: Arguments = field(default_factory=dict)
+
+    def make(self, combination: Combination, *, is_full: bool, seed: int, **arguments: Any) -> Figures:
+        """Make the run and return its figures."""
+        sizes = self.full if is_full else self.short
+        return self.workload(combination, seed=seed, **{**self.arguments, **sizes, **arguments})
+
+
+_counter = _on_a_ground(counter.run)
+_bank = _on_a_ground(bank.run)
+_appends = _on_a_ground(appends.run)
+_cancel = _on_a_ground(cancellations.run)
+
+_BOTH = ("retrying", "exactly_once")
+_THREE = (*_BOTH, "replaying")
+_SERIAL = "serializable"
+_BY_HAND = {"control": "by_hand"}
+
+
+def _protected(*protections: str, **others: Any) -> Arguments:
+    return {"protections": protections, **others}
+
+
+def _counters() -> Iterator[Run]:
+    full, short = {"size": 2000}, {"size": 60, "chance": 0.1}
+    yield Run("counter", _counter, full, short, ONE_EACH)
+    yield Run("counter-replay", _counter, full, short, TWO, arguments=_protected(*_THREE))
+    yield Run("counter-by-hand", _counter, full, short, TWO, arguments=_BY_HAND)
+    yield Run("counter-oslo-db", _counter, full, short, BLOCKING & ONE_EACH, BLOCKING, {"control": "oslo.db"})
+
+
+def _banks() -> Iterator[Run]:
+    full, short = {"size": 4000}, {"size": 50, "chance": 0.02}
+    yield Run("bank", _bank, full, short, OTHER_TWO)
+    yield Run("bank-replay", _bank, full, short, ONE_EACH, arguments=_protected(*_THREE))
+    yield Run("bank-replay-only", _bank, full, short, OTHER_TWO, arguments=_protected("exactly_once", "replaying"))
+    yield Run("bank-by-hand", _bank, full, {**short, "commits": 0.25}, TWO, arguments=_BY_HAND)
+    long, brief = {"size": 1000, "chance": 0.02}, {"size": 80, "chance": 0.05}
+    yield Run("bank-unverified", _bank, long, brief, TWO, arguments=_protected(*_THREE, unverified=True))
+
+
+def _lists() -> Iterator[Run]:
+    full, short = {"size": 3000}, {"size": 80, "chance": 0.02}
+    yield Run("appends", _appends, full, short, ONE_EACH, arguments=_protected(*_THREE, _SERIAL))
+    arguments = _protected(_SERIAL, must_break="duplicate-elements", commits=0.25, **_BY_HAND)
+    yield Run("appends-by-hand", _appends, {"size": 300}, short, OTHER_TWO, arguments=arguments)
+    arguments = _protected(*_BOTH, "read_committed", must_break="G-single")
+    yield Run("appends-read-committed", _appends, {"size": 500}, {"size": 150}, TWO, arguments=arguments)
+
+
+def _losses_of_servers() -> Iterator[Run]:
+    galeras = MARIADB & ALL
+    pymysql = OTHER_TWO & BLOCKING
+    yield Run("galera", galera.run, {"size": 2000}, {"size": 100}, pymysql, galeras)
+    yield Run("galera-by-hand", galera.run, {"size": 2000}, {"size": 100, "chance": 0.1}, pymysql, pymysql, _BY_HAND)
+    yield Run("kill-client", _on_a_ground(kills.clients), {"size": 20}, {"size": 2}, ONE_EACH)
+    yield Run("kill-server", kills.crashes, {"size": 20}, {"size": 2}, ONE_EACH)
+    yield Run("kill-server-by-hand", kills.crashes, {"size": 4}, {"size": 2}, TWO, arguments=_BY_HAND)
+    yield Run("stop-server", kills.stops, {"size": 10}, {"size": 1}, ONE_EACH)
+    yield Run("fail-over", kills.failovers, {"size": 10}, {"size": 2}, TWO)
+    yield Run("fail-over-lossy", kills.failovers, {"size": 10}, {"size": 2}, OTHER_TWO, arguments={"loses": True})
+
+
+def _cancellations() -> Iterator[Run]:
+    def run(name: str, short_on: frozenset[Combination] = ASYNCIO, **arguments: Any) -> Run:
+        return Run(f"cancel-{name}", _cancel, {}, {}, short_on, ASYNCIO, arguments)
+
+    yield run("plain", protections=())
+    for storm in cancellations.STORMS:
+        yield run(f"once-{storm}", protections=("exactly_once",), storm=storm)
+        yield run(f"all-{storm}", ASYNCIO & ONE_EACH, protections=_THREE, storm=storm)
+    yield run("often", protections=("exactly_once",), storm="after", times=1000)
+    yield run("cold", protections=_THREE, cold=True)
+    yield run("control", control="sqlalchemy")
+
+
+RUNS: tuple[Run, ...] = (*_counters(), *_banks(), *_lists(), *_losses_of_servers(), *_cancellations())
