@@ -20,11 +20,15 @@ _NOT_OF_INTEREST = (
 """Modules whose frames say nothing about why a connection is held."""
 
 
+GONE = object()
+"""Stands for a task that was collected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """A connection in use.
 
-    :param holder: a thread's ident or an asyncio task; None where the code that took it did not say.
+    :param holder: a thread's ident or an asyncio task; :data:`GONE`; None where the code that took it did not say.
     :param since: when it was taken.
     """
 
@@ -55,6 +59,8 @@ def _place_of(
 ) -> tuple[str, Sequence[str]]:
     if holder is None:
         return "code that took it from the engine itself", ()
+    if holder is GONE:
+        return "a task that is gone", ()
     if isinstance(holder, asyncio.Task):
         if holder.done():
             return f"the task {holder.get_name()}, which has ended", ()

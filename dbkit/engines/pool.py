@@ -10,6 +10,7 @@ one first.
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Self, cast
@@ -20,7 +21,7 @@ from dbkit.backends.base import Role
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.engines.capacity import Capacity
 from dbkit.engines.checks import Checks, Finding, Refusal
-from dbkit.engines.holders import Holding
+from dbkit.engines.holders import GONE, Holding
 from dbkit.engines.opening import open_in_turn
 from dbkit.engines.record import Record
 from dbkit.exceptions import TransactionOwnedElsewhere
@@ -117,7 +118,7 @@ class BoundedPool(Pool):
 
     def holdings(self) -> list[Holding]:
         """Return who has its connections in use."""
-        return [Holding(record.holder, record.taken_at) for record in list(self._in_use)]
+        return [Holding(_alive(record.holder), record.taken_at) for record in list(self._in_use)]
 
     # -- another connection --------------------------------------------------------------------------------------------
 
@@ -317,6 +318,13 @@ class BoundedPool(Pool):
             f"{self.capacity.held}, keep {self.capacity.size} and may hold "
             + ("any number" if self.capacity.limit < 0 else str(self.capacity.limit))
         )
+
+
+def _alive(holder: Any) -> Any:
+    if not isinstance(holder, weakref.ref):
+        return holder
+    task = holder()
+    return GONE if task is None else task
 
 
 class _Parents:

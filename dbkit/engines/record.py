@@ -14,7 +14,8 @@ class Record(_ConnectionRecord):
     :ivar expires_at: from when on it is replaced when it is next asked for.
     :ivar proven_at: until when its server was what it is used as: a writer's the primary.
     :ivar taken_at: when it was last taken from the pool.
-    :ivar holder: who has it in use: a thread's ident or an asyncio task; None where the code that took it did not say.
+    :ivar holder: who has it in use: a thread's ident, or a weak reference to an asyncio task; None where the code that
+        took it did not say.
     """
 
     opened_at = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
@@ -142,7 +143,9 @@ class Transaction:
                 factory.dispose_stale()
             engine = lane.engine
             fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
-            fairy._connection_record.holder = self.owner
+            # weakly: a task whose event loop was closed under it is collected only if nobody else holds it
+            blocking = self.colour is Colour.BLOCKING
+            fairy._connection_record.holder = self.owner if blocking else ref(self.owner)
             if self.is_over:  # a task wanted it that nobody has waited for
                 fairy.close()
                 refuse_ended()
