@@ -52,7 +52,7 @@ class TestTheRuns(testtools.TestCase):
         controls = {
             run.name.split("-")[0] for run in RUNS if {"control", "unverified", "must_break"} & set(run.arguments)
         }
-        self.assertEqual({"counter", "bank", "appends", "galera", "kill", "cancel"}, controls)
+        self.assertEqual({"counter", "bank", "nested", "appends", "galera", "kill", "cancel"}, controls)
 
     def test_names_are_unique(self):
         names = [run.name for run in RUNS]

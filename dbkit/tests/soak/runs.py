@@ -8,7 +8,7 @@ from typing import Any
 
 from dbkit.spec import Colour
 from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SERVERS, Combination
-from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills
+from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
 
@@ -69,6 +69,7 @@ class Run:
 
 _counter = _on_a_ground(counter.run)
 _bank = _on_a_ground(bank.run)
+_nested = _on_a_ground(nested.run)
 _appends = _on_a_ground(appends.run)
 _cancel = _on_a_ground(cancellations.run)
 
@@ -98,6 +99,13 @@ def _banks() -> Iterator[Run]:
     yield Run("bank-by-hand", _bank, full, {**short, "commits": 0.25}, TWO, arguments=_BY_HAND)
     long, brief = {"size": 1000, "chance": 0.02}, {"size": 80, "chance": 0.05}
     yield Run("bank-unverified", _bank, long, brief, TWO, arguments=_protected(*_THREE, unverified=True))
+
+
+def _nests() -> Iterator[Run]:
+    full, short = {"size": 2000}, {"size": 60, "chance": 0.02}
+    yield Run("nested", _nested, full, short, ONE_EACH)
+    yield Run("nested-no-replay", _nested, full, short, TWO, arguments=_protected(*_BOTH))
+    yield Run("nested-by-hand", _nested, {"size": 300}, {**short, "commits": 0.25}, OTHER_TWO, arguments=_BY_HAND)
 
 
 def _lists() -> Iterator[Run]:
@@ -135,4 +143,4 @@ def _cancellations() -> Iterator[Run]:
     yield run("control", control="sqlalchemy")
 
 
-RUNS: tuple[Run, ...] = (*_counters(), *_banks(), *_lists(), *_losses_of_servers(), *_cancellations())
+RUNS: tuple[Run, ...] = (*_counters(), *_banks(), *_nests(), *_lists(), *_losses_of_servers(), *_cancellations())

@@ -14,6 +14,9 @@ LATE_S = 0.05
 #: Where a transaction's connection can be lost before it is ended, as a proxy's points have it.
 STATEMENTS = ("SELECT", "UPDATE", "INSERT")
 
+#: The same where there are savepoints.
+NESTED = ("SAVEPOINT", "RELEASE", "ROLLBACK TO", "INSERT", "UPDATE")
+
 
 @contextlib.contextmanager
 def commits_are_lost(proxy: Proxy, seed: int, chance: float) -> Iterator[Sequence[Fault]]:
@@ -34,12 +37,14 @@ def commits_are_lost(proxy: Proxy, seed: int, chance: float) -> Iterator[Sequenc
 
 
 @contextlib.contextmanager
-def statements_are_lost(proxy: Proxy, seed: int, chance: float) -> Iterator[Sequence[Fault]]:
+def statements_are_lost(
+    proxy: Proxy, seed: int, chance: float, verbs: Sequence[str] = STATEMENTS
+) -> Iterator[Sequence[Fault]]:
     """Cut the connection before and after statements, each with the chance."""
     seeds = random.Random(seed)
     found = [
         proxy.cut(point(verb), times=None, probability=chance, seed=seeds.randrange(1 << 32))
-        for verb in STATEMENTS
+        for verb in verbs
         for point in (before, after)
     ]
     yield found
