@@ -209,3 +209,43 @@ def stops(combination: Combination, *, size: int, seed: int = 1) -> Figures:
         figures.expect("told otherwise", 0, wrong)
         figures.expect("stored", acknowledged, len(stored))
         return figures
+
+
+def silences(ground: Ground, *, size: int, seed: int = 1, deadline_s: float = 0.8) -> Figures:
+    """Let COMMIT or its reply vanish without a word; who has a deadline asks later what became of it.
+
+    The server keeps the sessions of those that it hears no more of, with their locks.
+    """
+    figures = Figures("silence", ground.where, seed)
+    said: dict[str, int] = {}
+    wrong = tokenless = 0
+    with ground.database() as database:
+        face = ground.face(database)
+
+        async def body(number: int) -> None:
+            await face.handle("session").execute(_APPEND, {"element": number})
+
+        call = ground.opener(database.writer.exactly_once.deadline(deadline_s))(body)
+        for number in range(size):
+            point = (before, after)[number % 2]
+            says, token = Outcome.COMMITTED, None
+            with ground.proxy.drop(point("COMMIT"), last_ran="INTO elements"):
+                try:
+                    ground.colour.run(call(number))
+                except DBError as error:
+                    says, token = error.outcome, getattr(error, "token", None)
+            said[says.value] = said.get(says.value, 0) + 1
+            if says is Outcome.UNKNOWN:
+                tokenless += token is None
+                says = _ask(ground, database, token) if token is not None else says
+            is_stored = number in ground.ask("SELECT element FROM elements")
+            wrong += (says is Outcome.COMMITTED) != is_stored
+    ground.settle(leaves_connections=True)
+    figures.end()
+    stored = ground.ask("SELECT element FROM elements")
+    figures.report("silenced", size)
+    figures.report("said", said)
+    figures.expect("told otherwise", 0, wrong)
+    figures.expect("unknown without a token", 0, tokenless)
+    figures.expect("doubled", 0, len(stored) - len(set(stored)))
+    return figures

@@ -126,6 +126,7 @@ def _losses_of_servers() -> Iterator[Run]:
     yield Run("kill-server", kills.crashes, {"size": 20}, {"size": 2}, ONE_EACH)
     yield Run("kill-server-by-hand", kills.crashes, {"size": 4}, {"size": 2}, TWO, arguments=_BY_HAND)
     yield Run("stop-server", kills.stops, {"size": 10}, {"size": 1}, ONE_EACH)
+    yield Run("silence", _on_a_ground(kills.silences), {"size": 40}, {"size": 4}, ONE_EACH)
     yield Run("fail-over", kills.failovers, {"size": 10}, {"size": 2}, TWO)
     yield Run("fail-over-lossy", kills.failovers, {"size": 10}, {"size": 2}, OTHER_TWO, arguments={"loses": True})
 

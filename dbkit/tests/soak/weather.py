@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 
-from dbkit.testing.faults import Fault, Proxy, after, before
+from dbkit.testing.faults import Fault, Proxy, after, before, during
 
 #: How late a COMMIT arrives that its client has been parted from.
 LATE_S = 0.05
@@ -20,7 +20,7 @@ NESTED = ("SAVEPOINT", "RELEASE", "ROLLBACK TO", "INSERT", "UPDATE")
 
 @contextlib.contextmanager
 def commits_are_lost(proxy: Proxy, seed: int, chance: float) -> Iterator[Sequence[Fault]]:
-    """Cut COMMIT before, after and late, each with the chance."""
+    """Cut COMMIT before, after, in the middle of its reply, and late, each with the chance."""
     seeds = random.Random(seed)
 
     def lucky() -> dict[str, float | int | None]:
@@ -29,6 +29,7 @@ def commits_are_lost(proxy: Proxy, seed: int, chance: float) -> Iterator[Sequenc
     found = [
         proxy.cut(before("COMMIT"), **lucky()),
         proxy.cut(after("COMMIT"), **lucky()),
+        proxy.cut(during("COMMIT", bytes=seeds.randrange(1, 11)), **lucky()),
         proxy.abandon(before("COMMIT"), seconds=LATE_S, **lucky()),
     ]
     yield found
