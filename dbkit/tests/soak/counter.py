@@ -28,12 +28,14 @@ def run(
     chance: float = 0.05,
     protections: Sequence[str] = ("retrying", "exactly_once"),
     control: str | None = None,
+    fence: str = "table",
 ) -> Figures:
     """Run the workload, and return its figures.
 
+    :param fence: how a lost COMMIT is decided.
     :param control: ``"by_hand"`` or ``"oslo.db"``, in the place of the protections.
     """
-    name = f"counter {'+'.join(protections)}" if control is None else f"counter {control}"
+    name = f"counter {control or '+'.join(protections)}" + ("" if fence == "table" else f", by {fence}")
     figures = Figures(name, ground.where, seed, must_break=control and "doubled")
     for number in range(_COUNTERS):
         ground.do(f"INSERT INTO counters VALUES ({number}, 0)")
@@ -43,7 +45,7 @@ def run(
         if control == "oslo.db":
             _by_oslo_db(ground, tally, numbers)
         else:
-            with ground.database() as database:
+            with ground.database(commit_fence=fence) as database:
                 call = _call(ground, database, tally, protections, control)
                 run_together(ground.colour, [_work(tally, call, mine) for mine in numbers])
         figures.report("faults", weather.fired(storms))

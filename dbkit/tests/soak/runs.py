@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbkit.spec import Colour
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SERVERS, Combination
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SERVERS, Combination, Product
 from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
@@ -87,6 +87,8 @@ def _counters() -> Iterator[Run]:
     full, short = {"size": 2000}, {"size": 60, "chance": 0.1}
     yield Run("counter", _counter, full, short, ONE_EACH)
     yield Run("counter-replay", _counter, full, short, TWO, arguments=_protected(*_THREE))
+    postgresql = frozenset(each for each in ALL if each.product is Product.POSTGRESQL)
+    yield Run("counter-status", _counter, full, short, postgresql & ONE_EACH, postgresql, {"fence": "status"})
     yield Run("counter-by-hand", _counter, full, short, TWO, arguments=_BY_HAND)
     yield Run("counter-oslo-db", _counter, full, short, BLOCKING & ONE_EACH, BLOCKING, {"control": "oslo.db"})
 
