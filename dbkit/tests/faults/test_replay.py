@@ -114,6 +114,20 @@ class TestLosses(Replaying):
             await self.raises(DBConnectionError, self.work)
         self.assertEqual([1, 2], self.stored())
 
+    async def test_who_waits_for_the_next_attempt_holds_no_place_in_the_pool(self):
+        held = []
+        self.clock = SteeredClock(on_sleep=lambda number: held.append(self.in_use()))
+        self.lossy = self.through(replay=True, clock=self.clock)
+        self.face = self.face_of(self.lossy)
+        await self.warm_up()
+        self.empty()
+        with self.proxy.cut(faults.before(re.compile("INSERT INTO audits")), times=3):
+            await self.work()
+        self.assertEqual([0, 0], held)
+
+    def in_use(self):
+        return self.lossy.factory.engines(self.combination.colour).writer.engine.pool.checkedout()
+
     async def test_the_loss_may_be_lost_again(self):
         await self.warm_up()
         self.empty()

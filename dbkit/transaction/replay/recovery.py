@@ -136,18 +136,26 @@ class Recovery:
         wait_s = self._terms.clock.uniform(longest_s / 2, longest_s) if longest_s else 0.0
         if wait_s >= self._left_s:
             return False
+        self._let_lost_go(trouble)
         if wait_s:
             self._terms.sleep(wait_s)
         return True
+
+    def _let_lost_go(self, trouble: DBError) -> None:
+        """Give back the place in the pool of a connection that was lost: others need it while this one waits."""
+        connection = self._connection
+        if connection.invalidated or self._faults.is_victim(trouble):
+            return
+        if not connection.was_cut:
+            doubt_others(connection.engine, trouble)
+        connection.let_lost_go()
 
     def _begin_anew(self, trouble: DBError) -> None:
         connection = self._connection
         if self._faults.is_victim(trouble) and not connection.invalidated:
             connection.begin_over()
-            return
-        if not connection.invalidated and not connection.was_cut:
-            doubt_others(connection.engine, trouble)
-        connection.take_again()
+        else:
+            connection.take_again()
 
     # -- the statements -----------------------------------------------------------------------------------------------
 
