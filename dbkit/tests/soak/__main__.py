@@ -18,6 +18,7 @@ from dbkit.tests.soak.runs import RUNS, Run
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m dbkit.tests.soak", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", help="by name, or by the beginning of names; all by default")
+    parser.add_argument("--exact", action="store_true", help="no others whose names begin so")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--short", action="store_true", help="the sizes that the ordinary tests have")
     parser.add_argument("--size", type=int, help="writes of a run, or kills, in the place of its own size")
@@ -29,9 +30,13 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
+def _is_meant(name: str, arguments: argparse.Namespace) -> bool:
+    return any(name == given or (not arguments.exact and name.startswith(f"{given}-")) for given in arguments.runs)
+
+
 def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Run, Combination]]:
     for run in RUNS:
-        if arguments.runs and not any(run.name == name or run.name.startswith(f"{name}-") for name in arguments.runs):
+        if arguments.runs and not _is_meant(run.name, arguments):
             continue
         on = run.short_on if arguments.short and not arguments.driver else run.on
         for combination in (each for each in ALL if each in on):
