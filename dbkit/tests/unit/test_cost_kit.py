@@ -111,10 +111,12 @@ class BesideOslo:
 class BesideOsloOnAServer(BesideOslo):
     """What must hold beside them where a clone sends statements; mixed into a :class:`Case`."""
 
-    def test_a_clone_takes_a_tenth_of_the_statements_of_building_anew(self: Case) -> None:
+    def test_a_clone_takes_a_tenth_of_the_trips_of_building_anew(self: Case) -> None:
+        # not of the statements: on MariaDB several of them travel in one message
         self.needs_oslo()
-        cloned = self.traffic(contenders.CLONED, DATABASE).statements
-        self.assertLess(cloned, self.traffic(contenders.OSLO_REBUILT, DATABASE).statements / 10)
+        cloned, rebuilt = (self.traffic(each, DATABASE).trips for each in (contenders.CLONED, contenders.OSLO_REBUILT))
+        assert cloned is not None and rebuilt is not None
+        self.assertLess(cloned, rebuilt / 10)
 
 
 class TestKitCostOnSQLiteInMemory(EveryBackend, BesideOslo, Case):
