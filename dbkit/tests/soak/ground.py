@@ -129,9 +129,14 @@ class Ground:
 
     # -- from outside ---------------------------------------------------------------------------------------------
 
-    def ask(self, sql: str) -> list[Any]:
-        """Return the rows that another client sees; of a single column, its values."""
+    def ask(self, sql: str, *, first: str | None = None) -> list[Any]:
+        """Return the rows that another client sees; of a single column, its values.
+
+        :param first: what its session executes before it.
+        """
         with self._observer.connect() as connection:
+            if first is not None:
+                connection.execute(sa.text(first))
             rows = connection.execute(sa.text(sql)).all()
             return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
