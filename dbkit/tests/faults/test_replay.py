@@ -315,8 +315,10 @@ class TestVictims(Replaying):
         rival.start("UPDATE items SET amount = 21 WHERE id = 1")
         committing = threading.Thread(target=rival.commit)
         committing.start()
-        self.addCleanup(committing.join)
-        await session.execute(update(Item).where(Item.id == 2).values(amount=12))
+        try:
+            await session.execute(update(Item).where(Item.id == 2).values(amount=12))
+        finally:
+            committing.join()  # before anyone looks whether a transaction was left open
 
     async def test_of_a_deadlock(self):
         async with self.writer() as session:
