@@ -18,7 +18,8 @@ PACKAGE = "dbkit"
 # don't: what two of them need stands below both.
 FLOORS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("vocabulary", (("exceptions", "spec", "plan", "ambient", "deadline", "clock", "forking", "options"),)),
-    ("databases", (("backends", "tokens"), ("models",), ("filters",))),
+    ("databases", (("backends", "tokens"), ("filters",), ("schema",))),
+    ("models", (("models",),)),
     ("engines", (("engines",), ("retry",), ("routing",))),
     ("transaction", (("transaction",),)),
     ("faces", (("enginefacade", "database"), ("queries",), ("outbox",))),
