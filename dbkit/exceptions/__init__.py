@@ -10,6 +10,12 @@ Class names that oslo.db's users know keep their meaning and their constructors.
 
 from __future__ import annotations
 
+from dbkit.exceptions.conflicts import (
+    Conflict,
+    LimitReached,
+    Staleness,
+    StaleRow,
+)
 from dbkit.exceptions.database import (
     CommitUnknown,
     DBAccessDenied,
@@ -50,6 +56,7 @@ from dbkit.exceptions.usage import (
     ArgumentNotRepeatable,
     BackendMissing,
     BackendNotAvailable,
+    BlindUpdate,
     CantStartEngineError,
     DriverMissing,
     DriverRefused,
@@ -76,8 +83,10 @@ __all__ = [
     "ArgumentNotRepeatable",
     "BackendMissing",
     "BackendNotAvailable",
+    "BlindUpdate",
     "CantStartEngineError",
     "CommitUnknown",
+    "Conflict",
     "ContextNotRequestedError",
     "DBAccessDenied",
     "DBConnectionError",
@@ -112,6 +121,7 @@ __all__ = [
     "InvalidSetting",
     "InvalidToken",
     "InvalidURL",
+    "LimitReached",
     "ModeConflict",
     "NoEngineContextEstablished",
     "NoTransaction",
@@ -120,6 +130,8 @@ __all__ = [
     "PoolTimeout",
     "ReplayDiverged",
     "RetryRequest",
+    "StaleRow",
+    "Staleness",
     "TransactionDoomed",
     "TransactionManaged",
     "TransactionOwnedElsewhere",

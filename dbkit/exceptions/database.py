@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dbkit.exceptions.conflicts import Conflict
 from dbkit.exceptions.root import DBError, Outcome
 
 # -- the connection -----------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ class PoolOverloaded(PoolTimeout):
 # -- conflicts: run the transaction again ---------------------------------------------------------------------------
 
 
-class DBDeadlock(DBError):
+class DBDeadlock(Conflict):
     """The server chose this transaction as the victim of a conflict and rolled it back."""
 
     transient = True
@@ -313,7 +314,7 @@ class TransactionDoomed(DBError):
     advice = "let the block end, and run it again; the first error is the cause of this one"
 
 
-class ReplayDiverged(DBError):
+class ReplayDiverged(Conflict):
     """After a lost connection the statements were repeated, and the database answered otherwise than before.
 
     Nothing of either attempt is stored.

@@ -46,6 +46,13 @@ class ArgumentNotRepeatable(UsageError, TypeError):
     """An argument of a function that may be run again would be used up or changed by its first run."""
 
 
+class BlindUpdate(UsageError):
+    """A statement would change rows that have a version without looking at it, and without counting the change.
+
+    .. versionadded:: 0.1
+    """
+
+
 class RetryRequest(Exception):
     """Raised by a function that may be run again, to be run again: it found the database in a state that will pass.
 

@@ -24,6 +24,7 @@ from dbkit.exceptions import (
     PoolTimeout,
     ReplayDiverged,
     RetryRequest,
+    StaleRow,
     TransactionDoomed,
     UsageError,
 )
@@ -81,6 +82,7 @@ IF_TRANSIENT = (
     Verdict(DBConnectionError, Kind.CONNECTION, "COMMIT had not been sent; the next connection may hold"),
     Verdict(DBNotPrimary, Kind.CONNECTION, "the next connection may lead to the new primary"),
     Verdict(ReplayDiverged, Kind.CONFLICT, "others have written since; the function decides anew"),
+    Verdict(StaleRow, Kind.SERIALIZATION, "whoever was faster has ended"),
     Verdict(DBSerializationFailure, Kind.SERIALIZATION, "the others have ended"),
     Verdict(DBDeadlock, Kind.CONFLICT, "the others may have ended by then"),
     Verdict(DBError, Kind.CONFLICT, "something changed while it ran, such as the schema"),

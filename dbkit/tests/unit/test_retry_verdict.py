@@ -25,12 +25,14 @@ from dbkit.exceptions import (
     PoolTimeout,
     ReplayDiverged,
     RetryRequest,
+    StaleRow,
     TransactionDoomed,
 )
 from dbkit.retry.verdict import Kind, has_given_up, judge
 
 EXPECTED = {
     DBSerializationFailure: Kind.SERIALIZATION,
+    StaleRow: Kind.SERIALIZATION,
     DBConsistencyError: Kind.SERIALIZATION,
     DBDeadlock: Kind.CONFLICT,
     DBLockTimeout: Kind.CONFLICT,
