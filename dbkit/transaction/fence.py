@@ -38,6 +38,7 @@ LOG = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 """How long one attempt waits for a transaction that holds the token, before its session is ended."""
+_SHORTEST_WAIT_S = 0.02
 _SHORTEST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 1.0
 
@@ -228,7 +229,8 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
     pause = _SHORTEST_PAUSE_S
     asked_before = False
     while True:
-        wait_s = min(_WAIT_S, max(bound.left_s, 0.05))
+        # a part of what is left: a transaction that holds the token may have to be ended, and the question asked again
+        wait_s = min(_WAIT_S, max(bound.left_s / 4, _SHORTEST_WAIT_S))
         try:
             verdict = _ask(lane, partial(way.verdict, token=token, wait_s=wait_s), bound)
         except UsageError:
@@ -250,7 +252,7 @@ def decide(factory: Factory, lane: Lane, colour: Colour, way: Way, token: str, b
             if verdict is not Verdict.OPEN:
                 return verdict is Verdict.COMMITTED
             failed, held = None, True
-        if held and asked_before:
+        if held and (asked_before or bound.left_s < _WAIT_S):
             _end_original(lane, way, token, bound)
         asked_before = True
         pause = min(_LONGEST_PAUSE_S, factory.clock.uniform(_SHORTEST_PAUSE_S, 3 * pause))
@@ -280,11 +282,18 @@ def connect(lane: Lane) -> Connection:
 
 
 def _ask(lane: Lane, question: Callable[[Connection], Verdict], bound: Deadline) -> Verdict:
-    with connected(partial(connect, lane), lane.backend, bound) as connection, connection.begin() as transaction:
-        verdict = question(connection)
-        if verdict is Verdict.PURGED:
-            transaction.rollback()  # nothing is to be learned from the row that the question has left
-        return verdict
+    verdict = Verdict.OPEN
+    try:
+        with connected(partial(connect, lane), lane.backend, bound) as connection, connection.begin() as transaction:
+            verdict = question(connection)
+            if verdict is Verdict.PURGED:
+                transaction.rollback()  # nothing is to be learned from the row that the question has left
+    except DBError as error:
+        if verdict is not Verdict.COMMITTED:
+            raise
+        # it was read, and is true whatever became of the transaction that has read it
+        LOG.debug("a question for the outcome of a COMMIT was answered, and could not be ended: %s", error)
+    return verdict
 
 
 def _end_original(lane: Lane, way: Way, token: str, bound: Deadline) -> None:

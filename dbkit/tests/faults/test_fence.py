@@ -164,9 +164,25 @@ class TestFence(Fenced):
         self.assertEqual([1], self.stored())
 
     async def test_faults_in_the_fence_itself_are_survived(self):
-        with self.proxy.cut(faults.after("COMMIT"), times=3) as fault:
-            await self.insert(1)
+        with self.proxy.cut(faults.before("COMMIT"), times=3) as fault:
+            with self.raising(DBConnectionError) as caught:
+                await self.insert(1)
             self.assertEqual(3, fault.fired)
+        self.assertEqual((Outcome.ROLLED_BACK, []), (caught.error.outcome, self.stored()))
+
+    @on(each for each in DRIVERS if each.driver in ("asyncpg", "psycopg2"))
+    async def test_a_transaction_that_holds_the_token_is_ended_while_there_is_time_to_ask_again(self):
+        """With these drivers the token is stored before COMMIT is sent, and the server waits for the one that is lost."""
+        with self.proxy.drop(faults.before("COMMIT")), self.raising(DBConnectionError) as caught:
+            async with self.writer.exactly_once.deadline(2)() as session:
+                session.add(Item(id=1))
+        self.proxy.cut_all()
+        self.assertEqual((Outcome.ROLLED_BACK, []), (caught.error.outcome, self.stored()))
+
+    async def test_an_answer_that_was_read_is_true_though_the_fence_cannot_end(self):
+        with self.proxy.cut(faults.after("COMMIT"), times=None) as fault:
+            await self.insert(1)
+            self.assertEqual(2, fault.fired)
         self.assertEqual([1], self.stored())
 
 
