@@ -172,7 +172,7 @@ class TestFence(Fenced):
 
     @on(each for each in DRIVERS if each.driver in ("asyncpg", "psycopg2"))
     async def test_a_transaction_that_holds_the_token_is_ended_while_there_is_time_to_ask_again(self):
-        """With these drivers the token is stored before COMMIT is sent, and the server waits for the one that is lost."""
+        """These drivers store the token before COMMIT is sent; the server keeps waiting for one that is lost."""
         with self.proxy.drop(faults.before("COMMIT")), self.raising(DBConnectionError) as caught:
             async with self.writer.exactly_once.deadline(2)() as session:
                 session.add(Item(id=1))
