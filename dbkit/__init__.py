@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dbkit.ambient import within
     from dbkit.database import Database
+    from dbkit.filters.options import blind_update, without
     from dbkit.retry import wrap_db_retry
 
-__all__ = ["Database", "within", "wrap_db_retry"]
+__all__ = ["Database", "blind_update", "within", "without", "wrap_db_retry"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from dbkit import database
 
         return database.Database
+    if name in ("blind_update", "without"):
+        from dbkit.filters import options
+
+        return getattr(options, name)
     if name == "within":
         from dbkit import ambient
 

@@ -24,6 +24,7 @@ from dbkit.engines.pool import AsyncBoundedPool, BoundedPool
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.shedding import Shedding
 from dbkit.exceptions import InvalidURL
+from dbkit.filters.compiler import install as install_filters
 from dbkit.spec import Colour
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def _install(engine: Engine, settings: EngineSettings, backend: Backend, driver:
         # do_begin is a method of SQLAlchemy's Dialect interface; each engine has a dialect of its own
         cast(Any, engine.dialect).do_begin = begin
     translate.install(engine, backend, role)
+    install_filters(engine.dialect)
     _log(settings)
     if settings.connection_trace:
         trace.install(engine)

@@ -77,6 +77,22 @@ class InvalidContext(UsageError, TypeError):
     """The context object cannot carry a transaction."""
 
 
+class FilterError(UsageError):
+    """A statement would go round the rules of a table; the text says which rule, which table, and what to do."""
+
+
+class UnknownRule(FilterError, ValueError):
+    """A rule is to be switched off by a name that no table's rule has; the text offers the nearest one."""
+
+
+class RuleValueMissing(FilterError, LookupError):
+    """A rule compares with a value, such as the tenant, and nobody has said which."""
+
+
+class ForeignScope(FilterError):
+    """An object would be stored for another tenant than the one on whose behalf the code runs."""
+
+
 class InvalidToken(UsageError, ValueError):
     """What was given as the token of a transaction is none."""
 

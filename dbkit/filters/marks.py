@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,11 @@ from sqlalchemy import Column, ColumnElement, FromClause, Table
 _RULES = "dbkit.rules"
 _REMOVAL = "dbkit.removal"
 _VERSION = "dbkit.version"
+_PARENT = "dbkit.parent"
+_UNRELATED = "dbkit.unrelated"
+
+# By name, in small letters: a text, or a table() without a MetaData, names a table and cannot be asked for its rules.
+_BY_NAME: dict[str, weakref.WeakSet[Table]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Removal:
     """How a row is marked as deleted in place of being deleted.
 
     :param rule: the name of the rule that hides such rows; with it switched off, DELETE deletes.
-    :param values: returns what the columns become, by their names.
+    :param values: returns what the columns become, by their names; nothing for a table whose rows are marked in the
+        table of the class that it inherits from.
     :param restored: returns what the columns of a living row are, by their names.
     """
 
@@ -40,10 +47,22 @@ class Removal:
     restored: Callable[[FromClause], Mapping[str, ColumnElement[Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The table that holds the other half of each row, by joined inheritance; its rules count for both halves.
+
+    :param pairs: the names of the columns by which the halves belong together: there and here.
+    """
+
+    table: Table
+    pairs: tuple[tuple[str, str], ...]
+
+
 def guard(table: Table, rule: Rule) -> None:
     """Put a rule on a table; one of the same name is replaced."""
     rules = [each for each in rules_of(table) if each.name != rule.name]
     table.info[_RULES] = (*rules, rule)
+    _enter(table)
 
 
 def rules_of(table: Table) -> tuple[Rule, ...]:
@@ -71,4 +90,67 @@ def set_version(table: Table, column: Column[Any]) -> None:
 def version_of(table: Table) -> Column[Any] | None:
     """Return the column that counts the changes of a row; None if none does."""
     name = table.info.get(_VERSION)
-    return None if name is None else table.columns[name]
+    return None if name is None else next(each for each in table.columns if each.name == name)
+
+
+def set_parent(table: Table, parent: Parent) -> None:
+    """Say which table holds the other half of each row; the rules that are put on it later count too."""
+    table.info[_PARENT] = parent
+    _enter(table)
+
+
+def parent_of(table: Table) -> Parent | None:
+    """Return which table holds the other half of each row; None if the rows are whole."""
+    found: Parent | None = table.info.get(_PARENT)
+    return found
+
+
+def inherited_rules(table: Table) -> tuple[Rule, ...]:
+    """Return the rules that a row of the table obeys because of its other half, in whichever table above it stands."""
+    parent = parent_of(table)
+    return () if parent is None else (*rules_of(parent.table), *inherited_rules(parent.table))
+
+
+def unrelated(table: Table) -> None:
+    """Say that a table has no more than its name in common with a guarded one: it belongs to another database.
+
+    .. versionadded:: 0.1
+    """
+    table.info[_UNRELATED] = True
+
+
+def has_guarded() -> bool:
+    """Return whether any table of this process has a rule."""
+    return bool(_BY_NAME)
+
+
+def guarded_like(name: str, schema: str | None) -> Iterator[Table]:
+    """Yield the tables with rules that the name may stand for; a schema that is not told may be any."""
+    for table in tuple(_BY_NAME.get(name.lower(), ())):
+        if (rules_of(table) or inherited_rules(table)) and (
+            schema is None or table.schema is None or schema.lower() == table.schema.lower()
+        ):
+            yield table
+
+
+def namesakes(table: Any) -> list[Table]:
+    """Return the guarded tables of whose name a table without rules is; none if it is said to be unrelated."""
+    if isinstance(table, Table) and table.info.get(_UNRELATED):
+        return []
+    return [each for each in guarded_like(table.name, getattr(table, "schema", None)) if each is not table]
+
+
+def guarded_names() -> frozenset[str]:
+    """Return the names of all tables with rules, in small letters."""
+    return frozenset(name for name, tables in _BY_NAME.items() if len(tables))
+
+
+def known_rules() -> frozenset[str]:
+    """Return the names of all rules of this process."""
+    return frozenset(
+        rule.name for tables in tuple(_BY_NAME.values()) for table in tuple(tables) for rule in rules_of(table)
+    )
+
+
+def _enter(table: Table) -> None:
+    _BY_NAME.setdefault(table.name.lower(), weakref.WeakSet()).add(table)

@@ -1,0 +1,108 @@
+"""What the filters take for granted of SQLAlchemy's compilers and statements, held against the installed one."""
+
+from __future__ import annotations
+
+import inspect
+
+import testtools
+from sqlalchemy import Column, Integer, MetaData, Table, delete, insert, literal_column, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.selectable import FromGrouping, Join
+
+from dbkit.filters.compiler import Filtering
+
+ITEM = Table("compiled_item", MetaData(), Column("id", Integer, primary_key=True))
+
+
+class Noting:
+    """Notes which of the methods that the filters replace SQLAlchemy calls."""
+
+    def __init__(self, *args, **kw):
+        self.calls = []
+        super().__init__(*args, **kw)
+
+
+def _noted(name):
+    def method(self, *args, **kw):
+        self.calls.append(name)
+        return getattr(super(Noting, self), name)(*args, **kw)
+
+    return method
+
+
+SELECTING = (
+    "_compose_select_body",
+    "visit_select",
+    "visit_textclause",
+    "escape_literal_column",
+    "get_statement_hint_text",
+)
+CHANGING = ("visit_update", "visit_delete", "visit_insert")
+CONFLICTING = ("visit_on_conflict_do_update", "visit_on_duplicate_key_update")
+for _name in (*SELECTING, *CHANGING, *CONFLICTING):
+    setattr(Noting, _name, _noted(_name))
+
+
+class TestCompilers(testtools.TestCase):
+    def calls(self, statement, dialect=sqlite):
+        found = dialect.dialect()
+        found.statement_compiler = type("Noting", (Noting, found.statement_compiler), {})
+        return statement.compile(dialect=found).calls
+
+    def test_the_body_of_a_select_is_given_by_position(self):
+        parameters = list(inspect.signature(SQLCompiler._compose_select_body).parameters)
+        ours = list(inspect.signature(Filtering._compose_select_body).parameters)
+        self.assertEqual(parameters, ours)
+
+    def test_each_method_that_is_replaced_is_called(self):
+        called = {
+            *self.calls(select(ITEM, literal_column("1")).where(text("1 = 1")).with_statement_hint("/* x */")),
+            *self.calls(update(ITEM).values(id=1)),
+            *self.calls(delete(ITEM)),
+            *self.calls(insert(ITEM).values(id=1)),
+            *self.calls(sqlite.insert(ITEM).values(id=1).on_conflict_do_update(set_={"id": 2})),
+            *self.calls(mysql.insert(ITEM).values(id=1).on_duplicate_key_update(id=2), mysql),
+        }
+        self.assertEqual({*SELECTING, *CHANGING, *CONFLICTING}, called)
+
+    def test_each_is_replaced_by_the_filters(self):
+        self.assertEqual([], [name for name in (*SELECTING, *CHANGING, *CONFLICTING) if name not in vars(Filtering)])
+
+    def test_postgresql_calls_the_same_for_conflicts(self):
+        statement = postgresql.insert(ITEM).values(id=1).on_conflict_do_update(index_elements=["id"], set_={"id": 2})
+        self.assertIn("visit_on_conflict_do_update", self.calls(statement, postgresql))
+
+    def test_statements_have_what_is_carried_over(self):
+        statement = delete(ITEM).where(ITEM.c.id == 1).returning(ITEM.c.id)
+        for name in (
+            "_where_criteria", "_returning", "_return_defaults", "_return_defaults_columns", "_supplemental_returning",
+            "_prefixes", "_hints", "_independent_ctes", "_with_options", "_execution_options", "_propagate_attrs",
+        ):  # fmt: skip
+            self.assertTrue(hasattr(statement, name), name)
+        ordered = update(ITEM).ordered_values((ITEM.c.id, 1))
+        given = ordered._values or dict(ordered._ordered_values)  # the latter in 2.0 only
+        self.assertEqual([ITEM.c.id], list(given))
+        self.assertTrue(hasattr(ITEM, "_deannotate"))
+        self.assertIs(ITEM, ITEM._annotate({"x": 1})._deannotate())
+
+    def test_a_compile_state_tells_the_further_tables(self):
+        other = ITEM.alias()
+        statement = update(ITEM).values(id=1).where(ITEM.c.id == other.c.id)
+        compiler = SQLCompiler(sqlite.dialect(), None)
+        state = statement._compile_state_factory(statement, compiler)
+        self.assertEqual([other], state._extra_froms)
+        self.assertIsNotNone(state.statement)
+
+    def test_conflicts_keep_their_conditions_under_these_names(self):
+        statement = sqlite.insert(ITEM).values(id=1).on_conflict_do_update(set_={"id": 2}, where=ITEM.c.id > 1)
+        self.assertIsNotNone(statement._post_values_clause.update_whereclause)
+        statement = mysql.insert(ITEM).values(id=1).on_duplicate_key_update(id=2)
+        self.assertEqual(["id"], list(statement._post_values_clause.update))
+        self.assertIsNone(statement._post_values_clause._parameter_ordering)
+
+    def test_a_join_of_joins_is_grouped(self):
+        a, b, c = ITEM.alias(), ITEM.alias(), ITEM.alias()
+        joined = a.outerjoin(b.join(c, b.c.id == c.c.id), a.c.id == b.c.id)
+        self.assertIsInstance(joined.right, FromGrouping)
+        self.assertIsInstance(joined.right.element, Join)
