@@ -32,6 +32,8 @@ _SETTINGS: Settings = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
+    # Whoever tests a deadlock need not wait a second for it.
+    "deadlock_timeout": "100ms",
     "jit": "off",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
