@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
 from benchmarks.places import Place
+from benchmarks.schema import ROWS
 from benchmarks.subjects.subject import Opened, Operation, Subject
 
 
 class Numbers:
-    """Hands out ranges of numbers that no operation has had, so that each has something to change."""
+    """Hands out numbers that no operation has had, so that each has something to change.
 
-    def __init__(self) -> None:
+    :param rows: how many rows there are; the numbers name only these, see :mod:`benchmarks.schema`.
+    """
+
+    def __init__(self, rows: int = ROWS) -> None:
+        self._rows = rows
         self._next = 1
 
-    def take(self, count: int) -> range:
+    def take(self, count: int) -> Sequence[int]:
         """Return the next numbers."""
         first = self._next
         self._next += count
-        return range(first, first + count)
+        return [each // self._rows * ROWS + each % self._rows for each in range(first, first + count)]
 
 
 class Course:
@@ -72,13 +77,13 @@ class Course:
         return lambda: run(_arepeat(operation, numbers, around))
 
 
-def _repeat(operation: Operation, numbers: range, around: AbstractContextManager[object]) -> None:
+def _repeat(operation: Operation, numbers: Sequence[int], around: AbstractContextManager[object]) -> None:
     with around:
         for number in numbers:
             operation(number)
 
 
-async def _arepeat(operation: Operation, numbers: range, around: AbstractContextManager[object]) -> None:
+async def _arepeat(operation: Operation, numbers: Sequence[int], around: AbstractContextManager[object]) -> None:
     with around:
         for number in numbers:
             await operation(number)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from benchmarks.schema import populate
+from benchmarks.schema import ROWS, populate
 from benchmarks.wire import MySQLReader, PostgreSQLReader
 from dbkit.exceptions import BackendNotAvailable
 from dbkit.testing import servers
@@ -82,11 +82,13 @@ class Place:
 
     :param url: where it is.
     :param tally: what counts there; None where nothing is counted.
+    :param rows: how many rows each table has.
     """
 
     backend: Backend
     url: URL
     tally: Tally | None = None
+    rows: int = ROWS
     _statements: list[str] = field(default_factory=list)
 
     @property
@@ -121,37 +123,39 @@ class Place:
     def fill(self, engine: Engine) -> None:
         """Make the tables, if this engine's database is nobody else's."""
         if self.backend.in_memory:
-            populate(engine)
+            populate(engine, self.rows)
 
 
 class Grounds:
     """A backend's database, made and filled; in memory each subject makes its own."""
 
-    def __init__(self, backend: Backend, url: URL, version: str, relay: Relay | None) -> None:
+    def __init__(self, backend: Backend, url: URL, version: str, relay: Relay | None, rows: int = ROWS) -> None:
         self.backend = backend
         self.version = version
         self._url = url
         self._relay = relay
+        self._rows = rows
 
     def straight(self) -> Place:
         """Return the database itself."""
-        return Place(self.backend, self._url)
+        return Place(self.backend, self._url, rows=self._rows)
 
     def counting(self) -> Place:
         """Return the database behind what counts statements and round trips."""
         if self._relay is None:
-            place = Place(self.backend, self._url)
+            place = self.straight()
             place.tally = Tally(lambda: len(place._statements), None)
             return place
         counts = self._relay.counts
         url = self._url.set(host=self._relay.host, port=self._relay.port)
-        return Place(self.backend, url, Tally(lambda: counts.statements, lambda: counts.trips))
+        return Place(self.backend, url, Tally(lambda: counts.statements, lambda: counts.trips), self._rows)
 
 
 @contextlib.contextmanager
-def prepared(backend: Backend) -> Iterator[Grounds]:
+def prepared(backend: Backend, rows: int = ROWS) -> Iterator[Grounds]:
     """Give a backend's database, filled, and remove it in the end.
 
+    :param rows: how many rows each table gets.
     :raises BackendNotAvailable: there is no server for it; the text says what to install.
     """
     if backend.server is None:
@@ -159,16 +163,16 @@ def prepared(backend: Backend) -> Iterator[Grounds]:
             path = "" if backend.in_memory else str(Path(folder) / "cloud.db")
             url = URL.create(backend.url, database=path or None)
             if path:
-                _fill_file(path)
-            yield Grounds(backend, url, f"SQLite {sqlite3.sqlite_version}", None)
+                _fill_file(path, rows)
+            yield Grounds(backend, url, f"SQLite {sqlite3.sqlite_version}", None, rows)
         return
     server = servers.obtain(backend.server)
     name = server.create_database()
     url = server.url(database=name).set(drivername=backend.url)
     try:
-        _fill_server(url, backend)
+        _fill_server(url, backend, rows)
         with _relayed(backend, server) as relay:
-            yield Grounds(backend, url, _version_text(backend, server.version), relay)
+            yield Grounds(backend, url, _version_text(backend, server.version), relay, rows)
     finally:
         server.drop_database(name)
 
@@ -194,20 +198,20 @@ def _relayed(backend: Backend, server: servers.Server) -> Relay:
     return Relay(server.host, server.port, _READERS[str(backend.server)])
 
 
-def _fill_file(path: str) -> None:
+def _fill_file(path: str, rows: int) -> None:
     engine = create_engine(URL.create("sqlite", database=path))
     with engine.connect() as connection:
         # for everyone: the mode stays with the file, and how SQLite keeps its journal is not the question here
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    populate(engine)
+    populate(engine, rows)
     engine.dispose()
 
 
-def _fill_server(url: URL, backend: Backend) -> None:
+def _fill_server(url: URL, backend: Backend, rows: int) -> None:
     blocking = f"{backend.server}+{_FILLERS[str(backend.server)]}"
     engine = create_engine(url.set(drivername=blocking if backend.is_asyncio else backend.url))
     try:
-        populate(engine)
+        populate(engine, rows)
         if backend.server == "postgresql":
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM ANALYZE")

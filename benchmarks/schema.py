@@ -89,11 +89,11 @@ SELECT_ONE: Any = select(literal_column("1"))
 UPDATE_BY_KEY: Any = update(TABLE).where(TABLE.c.id == bindparam("key")).values(host=bindparam("new_host"))
 
 
-def populate(engine: Engine) -> None:
+def populate(engine: Engine, rows: int = ROWS) -> None:
     """Make the tables anew and fill them."""
     Base.metadata.drop_all(engine)
     Base.metadata.create_all(engine)
-    numbers = range(1, ROWS + 1)
+    numbers = range(1, rows + 1)
     fixed = [{"id": number, "address": f"fd00::{number:x}", "network_id": 1, "host": "host"} for number in numbers]
     floating = [
         {"id": number, "address": ADDRESSES[number - 1], "project_id": "project", "host": "host", "pool": "public"}

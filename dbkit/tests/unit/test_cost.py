@@ -25,6 +25,7 @@ SESSION_FACES = ("dbkit context", "dbkit database")
 BLOCKING_FACES = (*SESSION_FACES, "dbkit connection")
 BARE = "sqlalchemy orm"
 COUNTED = 50
+ROWS = 200
 
 EMPTY_WRITER_CALLS = 12
 JOINED_BLOCK_CALLS = 15
@@ -45,8 +46,8 @@ def costs_on(name: str) -> Costs:
     names = (*BLOCKING_FACES, BARE, "dbkit asyncio")
     calls: dict[tuple[str, str], float] = {}
     traffic: dict[tuple[str, str], counting.Traffic] = {}
-    numbers = Numbers()
-    with prepared(backend) as grounds, ExitStack() as stack:
+    numbers = Numbers(ROWS)
+    with prepared(backend, ROWS) as grounds, ExitStack() as stack:
         subjects = [each for each in subjects_for(backend) if each.name in names]
         # traffic first, as in the benchmarks: see benchmarks.command
         for subject in subjects:

@@ -40,6 +40,7 @@ from dbkit.testing import servers
 WARM_UP = 12
 """Operations before the first that counts: drivers have prepared by then what they prepare."""
 COUNTED = 10
+ROWS = 200
 
 READING = (scenarios.SELECT_WRITER, FLOATING_IP_READ)
 STORING = (scenarios.UPDATE, scenarios.FLOATING_IP_UPDATE)
@@ -60,8 +61,8 @@ def prices_on(backend_name: str, counts_calls: bool) -> Prices:
     backend = next(each for each in BACKENDS if each.name == backend_name)
     calls: dict[tuple[str, str], float] = {}
     traffic: dict[tuple[str, str], counting.Traffic] = {}
-    numbers = Numbers()
-    with prepared(backend) as grounds, ExitStack() as stack:
+    numbers = Numbers(ROWS)
+    with prepared(backend, ROWS) as grounds, ExitStack() as stack:
         subjects = subjects_for(backend)
         # traffic first, as in the benchmarks: see benchmarks.measuring
         for subject in subjects:
