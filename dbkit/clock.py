@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -40,3 +44,30 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+def _system_date() -> datetime:
+    return datetime.now(UTC)
+
+
+_DATE: ContextVar[Callable[[], datetime]] = ContextVar("dbkit.date", default=_system_date)
+
+
+def utc_now() -> datetime:
+    """Return the date and time in UTC, aware of its zone, to the microsecond."""
+    return _DATE.get()()
+
+
+def naive_utc_now() -> datetime:
+    """Return the date and time in UTC, without a zone, as oslo.db stores them."""
+    return _DATE.get()().replace(tzinfo=None)
+
+
+@contextlib.contextmanager
+def dated(date: Callable[[], datetime]) -> Iterator[None]:
+    """Let the code inside, its tasks included, read the date from a function, which returns it with a zone."""
+    token = _DATE.set(lambda: date().astimezone(UTC))
+    try:
+        yield
+    finally:
+        _DATE.reset(token)

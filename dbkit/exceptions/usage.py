@@ -93,6 +93,10 @@ class ForeignScope(FilterError):
     """An object would be stored for another tenant than the one on whose behalf the code runs."""
 
 
+class InvalidModel(UsageError, TypeError):
+    """A class or table is declared in a way that dbkit cannot serve; the text says how to declare it."""
+
+
 class InvalidToken(UsageError, ValueError):
     """What was given as the token of a transaction is none."""
 

@@ -18,6 +18,7 @@ MODULES = (
     "dbkit",
     "dbkit.enginefacade",
     "dbkit.exceptions",
+    "dbkit.models",
     "dbkit.outbox",
     "dbkit.retry",
     "dbkit.spec",

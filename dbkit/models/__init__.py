@@ -1,0 +1,43 @@
+"""Base class and mixins of models, and the same for tables without a class."""
+
+from __future__ import annotations
+
+from dbkit.models import inheritance as _inheritance  # noqa: F401  it listens
+from dbkit.models.alive import UniqueAlive, create_unique_alive, drop_unique_alive, unique_among_living
+from dbkit.models.base import Base, new_base
+from dbkit.models.mapping import ModelBase, ModelIterator
+from dbkit.models.marking import Flavour
+from dbkit.models.naming import NAMING_CONVENTION, new_metadata, shortened
+from dbkit.models.soft_delete import DeletedAtMixin, DeletedFlagMixin, SoftDeleteMixin, soft_deletable
+from dbkit.models.timestamps import AwareTimestampMixin, TimestampMixin, timestamped
+from dbkit.models.types import JsonEncodedDict, JsonEncodedList, JsonEncodedType, SoftDeleteInteger, UtcDateTime
+from dbkit.models.versioned import VersionMixin, versioned
+
+__all__ = [
+    "NAMING_CONVENTION",
+    "AwareTimestampMixin",
+    "Base",
+    "DeletedAtMixin",
+    "DeletedFlagMixin",
+    "Flavour",
+    "JsonEncodedDict",
+    "JsonEncodedList",
+    "JsonEncodedType",
+    "ModelBase",
+    "ModelIterator",
+    "SoftDeleteInteger",
+    "SoftDeleteMixin",
+    "TimestampMixin",
+    "UniqueAlive",
+    "UtcDateTime",
+    "VersionMixin",
+    "create_unique_alive",
+    "drop_unique_alive",
+    "new_base",
+    "new_metadata",
+    "shortened",
+    "soft_deletable",
+    "timestamped",
+    "unique_among_living",
+    "versioned",
+]
