@@ -100,6 +100,11 @@ class Database(Databased):
         """Return the database that a configuration's ``[database]`` section describes."""
         return cls(conf=conf, **settings)
 
+    @property
+    def _dbkit_key(self) -> Factory:
+        """What its blocks have in common, as that of a context object."""
+        return self._root.factory
+
     # -- handles of the open block ------------------------------------------------------------------------------------
 
     @property

@@ -41,10 +41,12 @@ class TrackedConnection(Connection):
     :ivar committed: COMMIT has succeeded; whatever fails now is no failure of the transaction.
     :ivar may_commit: the block is ending; before that, nothing commits.
     :ivar ending: the block rolls back; what happens now is its own doing.
+    :ivar block: the transaction that it serves, until it has ended.
     :ivar was_cut: dbkit has cut the connection off itself, which says nothing of the others.
     """
 
     was_cut = False
+    block: Any = None
 
     def __init__(
         self, engine: Engine, backend: Backend, checkout: Callable[[], tuple[Any, SessionFacts | None]]
@@ -355,6 +357,7 @@ class TrackedConnection(Connection):
     def give_back(self) -> None:
         """Return the DBAPI connection to its pool, for the block, whose transaction has ended."""
         self._checkout = refuse_ended
+        self.block = None
         self.watch |= Watch.UNOPENED
         fairy = self._dbapi_connection
         if fairy is None:

@@ -129,10 +129,14 @@ class Scope(Frame):
         :raises HandleNotRequested: the block runs in asyncio, and the method is a blocking one.
         :raises TransactionOwnedElsewhere: the block was entered in another thread or task.
         """
+        self.check_user(what)
+        return self.physical().connect()
+
+    def check_user(self, what: str) -> None:
+        """Refuse whoever may not use the block now; raises what :meth:`lend` does."""
         self._check_owner(what)
         if self.colour is Colour.ASYNCIO and not in_greenlet():
             raise HandleNotRequested(f"the open block runs in asyncio; write: await ....a{what}(...)")
-        return self.physical().connect()
 
     def _offers(self, handle: Handle, colour: Colour) -> None:
         self._check_owner(handle.value)

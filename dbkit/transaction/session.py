@@ -23,7 +23,10 @@ class Connected(Protocol):
 
 
 class BlockSession(Session):
-    """A Session that finds its connection when the first statement needs one."""
+    """A Session that finds its connection when the first statement needs one.
+
+    :ivar block: the transaction that it belongs to.
+    """
 
     may_write = True
     """False while a reader block uses it."""
@@ -33,11 +36,11 @@ class BlockSession(Session):
     def __init__(self, transaction: Connected, expire_on_commit: bool = False, **kw: Any) -> None:
         # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
         super().__init__(expire_on_commit=expire_on_commit, join_transaction_mode="control_fully", **kw)
-        self._block = transaction
+        self.block = transaction
 
     def get_bind(self, *args: Any, **kw: Any) -> TrackedConnection:
         """Return the connection of the block."""
-        block = self._block
+        block = self.block
         connection = block.connection
         if connection is None or block.is_over or connection.doom is not None:
             return block.connect()

@@ -121,6 +121,7 @@ class Transaction:
             refuse_ended()
         lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
         connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
+        connection.block = self
         connection.isolation = self.spec.isolation
         connection.may_commit = self._committing
         if self.reading:
