@@ -44,6 +44,7 @@ from dbkit.exceptions.database import (
     PoolOverloaded,
     PoolTimeout,
     ReplayDiverged,
+    RestoreConflict,
     TransactionDoomed,
 )
 from dbkit.exceptions.root import (
@@ -64,8 +65,8 @@ from dbkit.exceptions.usage import (
     ForeignScope,
     HandleNotRequested,
     InvalidContext,
-    InvalidModel,
     InvalidDecoration,
+    InvalidModel,
     InvalidSetting,
     InvalidToken,
     InvalidURL,
@@ -137,6 +138,7 @@ __all__ = [
     "PoolOverloaded",
     "PoolTimeout",
     "ReplayDiverged",
+    "RestoreConflict",
     "RetryRequest",
     "RuleValueMissing",
     "StaleRow",

@@ -185,6 +185,38 @@ class DBDuplicateEntry(DBIntegrityError):
         return {"value": None}
 
 
+class RestoreConflict(DBDuplicateEntry):
+    """A deleted row cannot live again: a living row has taken what must be unique among the living.
+
+    :param table: the table of both.
+    :param columns: what must be unique.
+    :param key: the primary key of the deleted row; one value if it has one column.
+    :param living: the primary key of the living row.
+
+    .. versionadded:: 0.1
+    """
+
+    summary = "a living row has taken what the deleted one held"
+    advice = "change or delete the living row first"
+
+    def __init__(
+        self,
+        columns: Sequence[str] | None = None,
+        inner_exception: BaseException | None = None,
+        *,
+        key: Any = None,
+        living: Any = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(columns, inner_exception, **fields)
+        self.key = key
+        self.living = living
+
+    @classmethod
+    def _own_fields(cls) -> dict[str, Any]:
+        return {**super()._own_fields(), "key": None, "living": None}
+
+
 class DBReferenceError(DBIntegrityError):
     """A foreign key points to a row that does not exist, or a row that is still pointed to was removed.
 

@@ -15,6 +15,7 @@ from dbkit.models.marking import Flavour, Marking, marking_of
 from dbkit.models.naming import shortened
 
 _WAITING = "dbkit.unique_alive"
+_UNIQUE = "dbkit.unique_among_living"
 _PARTIAL: Any = ("postgresql", "sqlite")
 _GENERATED: Any = ("mysql", "mariadb")
 
@@ -61,6 +62,7 @@ def unique_among_living(table: Table, *columns: str, name: str | None = None) ->
     marking = _marking(table)
     held = [column_of(table, each) for each in columns]
     chosen = name or _name(table.name, columns)
+    table.info[_UNIQUE] = (*table.info.get(_UNIQUE, ()), (chosen, tuple(columns)))
     if marking.flavour is Flavour.KEY:
         UniqueConstraint(*held, column_of(table, marking.mark), name=chosen)
         return table
@@ -71,6 +73,20 @@ def unique_among_living(table: Table, *columns: str, name: str | None = None) ->
     for ddl in _additions(table.name, columns, marking, chosen, table.schema):
         event.listen(table, "after_create", _ddl(ddl).execute_if(dialect=_GENERATED))
     return table
+
+
+def living_keys(table: Table) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what is unique among the living rows of a table: the name of each constraint and its columns."""
+    found: list[tuple[str, tuple[str, ...]]] = list(table.info.get(_UNIQUE, ()))
+    marking = marking_of(table)
+    known = {columns for _, columns in found}
+    for each in table.constraints:  # oslo.db's way to say the same
+        if marking is not None and marking.flavour is Flavour.KEY and isinstance(each, UniqueConstraint):
+            names = [column.name for column in each.columns]
+            rest = tuple(name for name in names if name != marking.mark)
+            if marking.mark in names and rest not in known:
+                found.append((str(each.name or "_".join(names)), rest))
+    return found
 
 
 def complete_waiting(table: Table) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column
 from dbkit.exceptions import InvalidModel
 from dbkit.models.alive import complete_waiting
 from dbkit.models.columns import ensure_column, has_column, mixed_in, moment_type, set_default
+from dbkit.models.dying import condemn
 from dbkit.models.marking import Flavour, Marking, empty_key, key_name, marking_of, set_marking
 from dbkit.models.types import SoftDeleteInteger
 
@@ -43,7 +44,7 @@ class _SoftDeletes:
 
         In asyncio: ``await session.run_sync(server.soft_delete)``.
         """
-        session.delete(self)
+        condemn(session, self)
         session.flush()
 
 

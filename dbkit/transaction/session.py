@@ -6,10 +6,14 @@ from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state as object_state
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.refusals import refuse_ended
 from dbkit.exceptions import DBReadOnly, TransactionManaged
+from dbkit.models.dying import MARKED, condemn
+from dbkit.models.marking import RULE
+from dbkit.transaction.dying import prepare
 
 
 class Connected(Protocol):
@@ -67,6 +71,26 @@ class BlockSession(Session):
     def reset(self) -> None:
         """Refused: the block closes its session."""
         _refuse("reset()", "let the block end, or use session.expunge_all() to forget the loaded objects")
+
+    def delete(self, instance: object) -> None:
+        """Delete an object with the next flush.
+
+        One whose class is marked when it is deleted is marked, with what dies with it by the cascade "delete" and is
+        marked itself; it leaves the session all the same. With the rule ``soft_delete`` switched off it is deleted.
+        """
+        manager = getattr(instance, "_sa_class_manager", None)
+        if manager is None or MARKED not in manager.info or RULE in self._off():
+            super().delete(instance)
+            return
+        if not object_state(instance).persistent:
+            if object_state(instance).key is None:
+                super().delete(instance)  # says what is wrong
+            self.add(instance)  # a detached one
+        condemn(self, instance)
+
+    def _off(self) -> frozenset[str]:
+        """Return the names of the rules that do not count now."""
+        return frozenset()
 
     def pending(self) -> frozenset[int]:
         """Return which objects wait to be written, by their identity."""
@@ -126,3 +150,7 @@ def _refuse_flush(session: BlockSession, context: object, instances: object) -> 
         raise DBReadOnly(
             message=f"a reader block has changed {names or 'objects'}; a reader reads only: make the function a writer"
         )
+    for state in session.identity_map._modified:
+        if MARKED in state.manager.info:  # not a function that says so: this is the hot path
+            prepare(session)
+            break
