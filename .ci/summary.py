@@ -1,6 +1,7 @@
 """Print what a test run came to: failures by name, the reasons of what was skipped, and the counts as the last line.
 
-Without arguments it reads the last run from stestr; with arguments, the subunit files that they name.
+Without arguments it reads the last run from stestr; with arguments, the subunit files that they name. Of a run that was
+killed, what it had so far is counted, and that it was cut off is a failure by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import indent
 from typing import Any, BinaryIO
 
@@ -17,30 +19,45 @@ import subunit
 import testtools
 
 PASSED = {"success", "xfail"}
+#: How the file of a run that was killed ends. It is what stestr had written until then, in subunit's first version.
+CUT_OFF = ".cut-off.subunit"
 _TOLD = 4000
+_TORN = "subunit.parser"  # what subunit calls a packet that it cannot read; the last one, if a run is killed
 FAILED = {"fail", "uxsuccess", "inprogress", "unknown"}  # inprogress: the worker died in it
 
 
-def results(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+def results(stream: BinaryIO, is_cut_off: bool = False) -> Iterator[dict[str, Any]]:
     """Return the tests of a subunit stream, each with its id, status and details."""
     tests: list[dict[str, Any]] = []
     reader = testtools.StreamToDict(tests.append)
+    if is_cut_off:
+        decorated = testtools.ExtendedToStreamDecorator(reader)
+        decorated.startTestRun()
+        subunit.ProtocolTestCase(stream, passthrough=io.BytesIO()).run(decorated)
+        decorated.stopTestRun()
+        return iter(tests)
     reader.startTestRun()
-    subunit.ByteStreamToStreamResult(stream).run(reader)
+    # without a name for what isn't subunit, the rest of a torn packet is an error
+    subunit.ByteStreamToStreamResult(stream, non_subunit_name="stdout").run(reader)
     reader.stopTestRun()
     return iter(tests)
 
 
-def streams(paths: list[str]) -> Iterator[BinaryIO]:
-    """Return the streams that the paths name, or that of stestr's last run."""
+def streams(paths: list[str]) -> Iterator[tuple[str, BinaryIO]]:
+    """Return the streams that the paths name, or that of stestr's last run; each with the name of its file."""
     if not paths:
         last = subprocess.run(
             [sys.executable, "-m", "stestr", "last", "--subunit"], stdout=subprocess.PIPE, check=False
         )
-        yield io.BytesIO(last.stdout)
+        if last.returncode == 0:
+            yield "", io.BytesIO(last.stdout)
+        else:
+            # what stestr has written so far stands in a temporary file, until the run ends
+            for path in Path(".stestr").glob("tmp*"):
+                yield path.name + CUT_OFF, io.BytesIO(path.read_bytes())
     for path in paths:
         with open(path, "rb") as stream:
-            yield stream
+            yield Path(path).name, stream
 
 
 def _told(test: dict[str, Any]) -> Iterator[str]:
@@ -56,15 +73,20 @@ def main(paths: list[str]) -> int:
     """Print the summary and return 1 if a test failed or none was run."""
     passed, skipped = 0, Counter[str]()
     failed: dict[str, str] = {}
-    for stream in streams(paths):
-        for test in results(stream):
-            if test["status"] in PASSED:
+    for name, stream in streams(paths):
+        is_cut_off = name.endswith(CUT_OFF)
+        for test in results(stream, is_cut_off):
+            if test["id"] == _TORN:
+                is_cut_off = True
+            elif test["status"] in PASSED:
                 passed += 1
             elif test["status"] in FAILED:
                 failed[test["id"]] = "\n".join(_told(test))
             elif test["status"] == "skip":
                 reason = test["details"].get("reason")
                 skipped[reason.as_text().strip() if reason else "no reason given"] += 1
+        if is_cut_off:
+            failed[f"the run {name.removesuffix(CUT_OFF)} was cut off"] = "what it had not come to is not counted here"
     if skipped:
         print("\nSkipped:")
         for reason, count in skipped.most_common():

@@ -1,0 +1,87 @@
+"""The summary of a run of the tests: what it says, and that it says so of a run that was killed too."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import runpy
+import tempfile
+import unittest
+from pathlib import Path
+
+import testtools
+from subunit import StreamResultToBytes
+
+_SCRIPT = Path(__file__).parents[3] / ".ci" / "summary.py"
+if not _SCRIPT.exists():
+    raise unittest.SkipTest("the summary is not installed with dbkit; run this test from a checkout")
+
+
+def stream_of(*events):
+    """Return what a worker writes of tests, each with its status."""
+    written = io.BytesIO()
+    stream = StreamResultToBytes(written)
+    for name, status in events:
+        stream.status(test_id=name, test_status="inprogress")
+        if status == "fail":
+            stream.status(
+                test_id=name, file_name="traceback", file_bytes=b"it is 2", mime_type="text/plain; charset=utf8"
+            )
+        if status != "inprogress":
+            stream.status(test_id=name, test_status=status)
+    return written.getvalue()
+
+
+class TestSummary(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def summary(self, *streams, end=".subunit"):
+        """Return what is printed of the streams, and whether it is a success."""
+        paths = [self.folder / f"py3{number}{end}" for number, _stream in enumerate(streams, 1)]
+        for path, stream in zip(paths, streams, strict=True):
+            path.write_bytes(stream)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            code = runpy.run_path(str(_SCRIPT))["main"](list(map(str, paths)))
+        return printed.getvalue(), code == 0
+
+    def last_line(self, *streams):
+        printed, is_good = self.summary(*streams)
+        return printed.splitlines()[-1], is_good
+
+    def test_the_last_line_has_the_counts_of_all_streams(self):
+        one, other = stream_of(("a", "success"), ("b", "skip")), stream_of(("a", "success"), ("c", "xfail"))
+        self.assertEqual(("3 passed, 0 failed, 1 skipped", True), self.last_line(one, other))
+
+    def test_what_failed_is_named_with_what_it_said(self):
+        printed, is_good = self.summary(stream_of(("a", "success"), ("b", "fail")))
+        self.assertFalse(is_good)
+        self.assertRegex(printed, r"Failed:\n +b\n +traceback: it is 2\n\n1 passed, 1 failed, 0 skipped\n")
+
+    def test_no_tests_are_no_success(self):
+        self.assertEqual(("0 passed, 0 failed, 0 skipped", False), self.last_line(b""))
+
+    def test_a_run_that_was_killed_has_told_what_it_had(self):
+        written = b"test: a\nsuccess: a\ntest: b\nfailure: b [\nit is 2\n]\ntest: c\nsuccess: c\n"
+        for end, passed in ((len(written), 2), (len(written) - 5, 1), (len(written) - 12, 1)):
+            printed, is_good = self.summary(written[:end], end=".cut-off.subunit")
+            self.assertFalse(is_good)
+            self.assertRegex(printed, r"\n +b\n +traceback: .*it is 2")
+            self.assertIn("the run py31 was cut off", printed)
+            self.assertIn(f"{passed} passed, ", printed)
+
+    def test_wherever_a_stream_is_torn_what_stands_before_it_is_told(self):
+        head, torn = stream_of(("a", "success"), ("b", "fail")), stream_of(("c", "success"))
+        for end in range(1, len(torn)):
+            printed, is_good = self.summary(head + torn[:end])
+            self.assertIn("it is 2", printed, end)
+            self.assertIn("1 passed", printed, end)
+            self.assertFalse(is_good)
+
+    def test_what_is_no_test_is_passed_over(self):
+        stream = stream_of(("a", "success")) + b"\nTerminated\n" + stream_of(("b", "success"))
+        self.assertEqual(("2 passed, 0 failed, 0 skipped", True), self.last_line(stream))
