@@ -56,6 +56,7 @@ COLOURED = frozenset(
         "dbkit.database",
         "dbkit.outbox.colours",
         "dbkit.outbox.outbox",
+        "dbkit.queries.purge",
         "dbkit.transaction.block",
         "dbkit.transaction.commits",
         "dbkit.transaction.decorate",

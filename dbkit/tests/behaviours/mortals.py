@@ -128,6 +128,14 @@ class Label(models.SoftDeleteMixin, Base):
     name: Mapped[str] = mapped_column(sa.String(20))
 
 
+class Node(models.DeletedAtMixin, Base):
+    """Refers to others of its kind."""
+
+    __tablename__ = "mortal_node"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    above_id: Mapped[int | None] = mapped_column(sa.ForeignKey("mortal_node.id"))
+
+
 class Imperative:
     """Mapped to a table that was made without it."""
 
@@ -163,6 +171,7 @@ def emptied(product: Product) -> places.Place:
     """Delete all rows."""
     place = tables(product)
     with place.observer.connect() as connection:
+        connection.exec_driver_sql("UPDATE mortal_node SET above_id = NULL")
         for table in reversed(Base.metadata.sorted_tables):
             connection.exec_driver_sql(f"DELETE FROM {table.name}")
     return place
