@@ -106,3 +106,5 @@ class TransactionSpec:
     """A reader that may join an open block which reads from a replica."""
     protection: Protection | None = None
     """None where nothing is asked for, so that a plain block has one thing to look at."""
+    without: frozenset[str] = frozenset()
+    """The names of the rules of tables that do not count in it."""

@@ -17,10 +17,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
-from dbkit.engines.refusals import refuse_another, refuse_ended
+from dbkit.engines.refusals import refuse_another, refuse_ended, rolled_back_because_of
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
+from dbkit.engines.variant import CHANGING, RuledConnection
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionDoomed, TransactionManaged
+from dbkit.filters.marks import GUARDED
 from dbkit.spec import Isolation
 
 FACTS = "dbkit.facts"
@@ -29,7 +31,7 @@ FACTS = "dbkit.facts"
 _NO_FACTS = SessionFacts()
 
 
-class TrackedConnection(Connection):
+class TrackedConnection(RuledConnection):
     """The connection of one transaction, taken from the pool when the first statement needs it.
 
     :param checkout: takes a connection from the pool, and tells what was settled when it was opened.
@@ -83,6 +85,10 @@ class TrackedConnection(Connection):
             self._look_at(statement, execution_options)
         result = super().execute(statement, parameters, execution_options=execution_options)
         self.used = True
+        if self.on_hidden is not None and statement.__class__ in CHANGING:
+            about = statement.table.__dict__  # looked at without a call: this is the way of each flush
+            if "element" in about or ("info" in about and GUARDED in about["info"]):
+                self.tell_hidden(statement, parameters, execution_options)
         return result
 
     def scalar(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
@@ -98,6 +104,7 @@ class TrackedConnection(Connection):
     def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
         """Execute SQL as the driver takes it."""
         refuse_control(statement)
+        self.refuse_text(statement)
         if self.watch:
             self._look_at(statement, execution_options)
         result = super().exec_driver_sql(statement, parameters, execution_options)
@@ -185,6 +192,8 @@ class TrackedConnection(Connection):
             if self._checkout is refuse_another:  # and not refuse_ended
                 self._checkout = checkout
         self.watch &= ~Watch.UNOPENED
+        if self.off:
+            self.obey()
         if facts is not None:
             self.facts = facts
             if facts.autocommits and self.isolation is None:
@@ -318,7 +327,7 @@ class TrackedConnection(Connection):
         if self.watch & Watch.AUTOCOMMIT:
             return
         if not self.ending and self.doom is None:
-            self.condemn(self.last_error or _rolled_back_because_of(sys.exception()))
+            self.condemn(self.last_error or rolled_back_because_of(sys.exception()))
         super()._rollback_impl()
 
     def _verify(self, standing: Standing) -> None:
@@ -378,12 +387,6 @@ class TrackedConnection(Connection):
                     fairy._close_special(transaction_reset=True)
 
 
-def _rolled_back_because_of(reason: BaseException | None) -> DBError:
-    error = DBError(message=_ROLLED_BACK, outcome=Outcome.ROLLED_BACK)
-    error.__cause__ = reason
-    return error
-
-
 class _NotTaken:
     """Stands for the pool's proxy until a connection is taken."""
 
@@ -392,7 +395,6 @@ _NOT_TAKEN = _NotTaken()
 
 _COMMIT_INSTEAD = "let the block end; what must be stored by itself belongs into an .independent block"
 _INVALIDATED = "the connection was invalidated by the code inside the block"
-_ROLLED_BACK = "the transaction was rolled back by the code inside the block"
 
 _LOST = (
     "the transaction ended before COMMIT without dbkit's doing: by an error inside the database, or by a COMMIT or "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
 
 from dbkit.backends.base import Standing
 from dbkit.deadline import Deadline
@@ -202,7 +202,7 @@ class GuardedConnection(RenewableConnection):
         else:
             with arriving(time.deadline):
                 super()._open()
-        self.dialect = view_of(self.engine)
+        self.obey()
         if time is not None:
             try:
                 self._taken()
@@ -220,6 +220,9 @@ class GuardedConnection(RenewableConnection):
         except DBConnectionError as error:
             if self.replay is None or not self.replay.recovers(self, error):
                 raise
+
+    def _own_dialect(self) -> Dialect:
+        return view_of(self.engine)
 
     def _take(self) -> Any:
         if self.time is None:
@@ -259,7 +262,7 @@ def guarded(connection: TrackedConnection) -> GuardedConnection:
     if not isinstance(connection, GuardedConnection):
         watched.__class__ = GuardedConnection
         if not connection.watch & Watch.UNOPENED:
-            watched.dialect = view_of(connection.engine)
+            watched.obey()
     found: GuardedConnection = watched
     return found
 

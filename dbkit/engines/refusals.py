@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dbkit.exceptions import NoTransaction, TransactionOwnedElsewhere
+from dbkit.exceptions import DBError, NoTransaction, Outcome, TransactionOwnedElsewhere
 
 
 def refuse_ended() -> NoReturn:
@@ -27,3 +27,10 @@ def refuse_another() -> NoReturn:
         "two tasks or threads use the session or connection of one block at the same time, and it serves one of them "
         "alone; run one statement after the other, or open a block of one's own in each, with .independent"
     )
+
+
+def rolled_back_because_of(reason: BaseException | None) -> DBError:
+    """Return the error to which a transaction is lost that the code inside the block has rolled back itself."""
+    error = DBError(message="the transaction was rolled back by the code inside the block", outcome=Outcome.ROLLED_BACK)
+    error.__cause__ = reason
+    return error

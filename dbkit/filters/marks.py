@@ -14,6 +14,8 @@ _REMOVAL = "dbkit.removal"
 _VERSION = "dbkit.version"
 _PARENT = "dbkit.parent"
 _UNRELATED = "dbkit.unrelated"
+GUARDED = "dbkit.guarded"
+"""Stands in the ``info`` of a table that has rules, or is a part of one that may have."""
 
 # By name, in small letters: a text, or a table() without a MetaData, names a table and cannot be asked for its rules.
 _BY_NAME: dict[str, weakref.WeakSet[Table]] = {}
@@ -79,6 +81,11 @@ def set_removal(table: Table, removal: Removal) -> None:
 def removal_of(table: Table) -> Removal | None:
     """Return what DELETE does to the rows of a table; None if it deletes them."""
     found: Removal | None = table.info.get(_REMOVAL)
+    parent = parent_of(table)
+    if found is None and parent is not None:
+        other = removal_of(parent.table)
+        # the row is marked in its other half, and this half stays
+        return None if other is None else Removal(other.rule, _nothing, _nothing)
     return found
 
 
@@ -152,5 +159,10 @@ def known_rules() -> frozenset[str]:
     )
 
 
+def _nothing(_: FromClause) -> Mapping[str, ColumnElement[Any]]:
+    return {}
+
+
 def _enter(table: Table) -> None:
+    table.info[GUARDED] = True
     _BY_NAME.setdefault(table.name.lower(), weakref.WeakSet()).add(table)

@@ -72,14 +72,23 @@ def checked(names: Iterable[str]) -> frozenset[str]:
 
     :raises UnknownRule: there are none, or no table has a rule of such a name.
     """
-    found = frozenset(names)
+    found = named(names)
     known = known_rules()
-    if not found:
-        raise UnknownRule(f"without() names the rules that are switched off; there are {_listed(known)}")
     for name in found - known:
         near = difflib.get_close_matches(str(name), known, n=1)
         advice = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownRule(f"no table has a rule named {name!r}; {advice}there are {_listed(known)}")
+    return found
+
+
+def named(names: Iterable[str]) -> frozenset[str]:
+    """Return the names of rules as a set, whether there are such rules or not yet.
+
+    :raises UnknownRule: there are none, or what is given is none.
+    """
+    found = frozenset(names)
+    if not found or not all(isinstance(each, str) for each in found):
+        raise UnknownRule(f"without() names the rules that are switched off; there are {_listed(known_rules())}")
     return found
 
 

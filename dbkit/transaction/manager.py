@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from dbkit.deadline import seconds_of
 from dbkit.exceptions import InvalidSetting, ModeConflict, UsageError
+from dbkit.filters.options import named
 from dbkit.retry.decorator import refuse_a_function
 from dbkit.retry.statistics import RetryStatistics
 from dbkit.spec import Colour, Handle, Isolation, Mode, Propagation, Protection, Retrying, TransactionSpec
@@ -113,6 +114,18 @@ class Modifiers:
             except (KeyError, AttributeError):
                 raise InvalidSetting(_no_level(level)) from None
         return self._with(isolation=level)
+
+    def without(self, *names: str) -> Self:
+        """Let the block see the rows that rules of these names hide, and delete for good what they would mark.
+
+        Inside another block they are switched off until this one ends, beside those that are off already.
+
+        :param names: such as ``"soft_delete"``; a name that no rule has is refused when the block is entered.
+        :raises UnknownRule: no name is given, or what is given is none.
+
+        .. versionadded:: 0.1
+        """
+        return self._with(without=self.spec.without | named(names))
 
     # -- protections: they are asked for on the outermost block; inside another one they change nothing ----------------
 
@@ -239,6 +252,8 @@ def _written(spec: TransactionSpec) -> str:
         parts.append("connection")
     if spec.isolation is not None:
         parts.append(f'isolation("{spec.isolation.sql}")')
+    if spec.without:
+        parts.append(f"without({', '.join(map(repr, sorted(spec.without)))})")
     if spec.protection is not None:
         parts.extend(_protections(spec.protection))
     return ".".join(parts)

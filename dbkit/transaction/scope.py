@@ -35,7 +35,18 @@ class Scope(Frame):
     :param root: the outermost block, or None for one that is outermost itself.
     """
 
-    __slots__ = ("_mark", "_nested", "_reads_in_writer", "_unbind", "colour", "reading", "root", "spec", "transaction")
+    __slots__ = (
+        "_look_again",
+        "_mark",
+        "_nested",
+        "_reads_in_writer",
+        "_unbind",
+        "colour",
+        "reading",
+        "root",
+        "spec",
+        "transaction",
+    )
 
     def __init__(
         self,
@@ -66,6 +77,7 @@ class Scope(Frame):
         self.reading = 0
         self._nested: Any = None
         self._unbind: Callable[[], None] | None = None
+        self._look_again: Callable[[], None] | None = None
 
     # -- handles ------------------------------------------------------------------------------------------------------
 
@@ -227,6 +239,8 @@ class Scope(Frame):
             self._unbind = bind(self.physical().connect(), self.deadline)
         try:
             self._enter_joined(entry)
+            if self.spec.without:
+                self._look_again = self.physical().look_past(self.spec.without)
         except BaseException:
             self._leave_deadline()
             raise
@@ -257,7 +271,11 @@ class Scope(Frame):
         try:
             self._leave_joined(error)
         finally:
-            self._leave_deadline()
+            try:
+                if self._look_again is not None:
+                    self._look_again()
+            finally:
+                self._leave_deadline()
 
     def _leave_deadline(self) -> None:
         unbind, self._unbind = self._unbind, None
@@ -338,7 +356,7 @@ def joins_plainly(spec: TransactionSpec, outer: Scope, current: Any) -> bool:
     """
     if spec.protection is not None and spec.protection.deadline_s is not None:
         return False
-    if current.deadline is not outer.deadline:
+    if spec.without or current.deadline is not outer.deadline:
         return False
     return spec.mode is outer.spec.mode and spec.handle is outer.spec.handle and not outer.source.flushes_joined
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NoReturn, Protocol
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state as object_state
 
@@ -14,6 +15,7 @@ from dbkit.exceptions import DBReadOnly, TransactionManaged
 from dbkit.models.dying import MARKED, condemn
 from dbkit.models.marking import RULE
 from dbkit.transaction.dying import prepare
+from dbkit.transaction.seen import forget_hidden, guarded_objects
 
 
 class Connected(Protocol):
@@ -90,7 +92,21 @@ class BlockSession(Session):
 
     def _off(self) -> frozenset[str]:
         """Return the names of the rules that do not count now."""
-        return frozenset()
+        return self.get_bind().off
+
+    def rows_changed(self, table: Table) -> None:
+        """Let objects go whose rows a statement has hidden from this session."""
+        if self._flushing:
+            listening = self.__dict__.setdefault("_hiding", set())
+            if not listening:
+                event.listen(self, "after_flush_postexec", _forget_after_flush, once=True)
+            listening.add(table)
+        else:
+            forget_hidden(self, guarded_objects(self, table))
+
+    def forget_hidden(self, known: Collection[Any]) -> None:
+        """Let objects go whose rows are hidden, unless they were there before, under one of these keys."""
+        forget_hidden(self, [each for each in guarded_objects(self) if object_state(each).key not in known])
 
     def pending(self) -> frozenset[int]:
         """Return which objects wait to be written, by their identity."""
@@ -154,3 +170,8 @@ def _refuse_flush(session: BlockSession, context: object, instances: object) -> 
         if MARKED in state.manager.info:  # not a function that says so: this is the hot path
             prepare(session)
             break
+
+
+def _forget_after_flush(session: Any, context: object) -> None:
+    for table in session.__dict__.pop("_hiding", ()):
+        session.rows_changed(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from _thread import get_ident
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -16,6 +17,7 @@ from dbkit.engines.refusals import refuse_ended
 from dbkit.engines.translate import without_connection
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
+from dbkit.filters.options import checked
 from dbkit.spec import Colour, Mode, TransactionSpec
 from dbkit.tokens import new_token
 from dbkit.transaction.factory import Factory
@@ -92,6 +94,8 @@ class Transaction:
         if session is None:
             factory = self._factory
             session = self.session = BlockSession(self, factory.expires)
+            if self.connection is not None:
+                self.connection.on_hidden = session.rows_changed
             if self.reading:
                 session.may_write = False
         return session
@@ -124,6 +128,10 @@ class Transaction:
         connection.block = self
         connection.isolation = self.spec.isolation
         connection.may_commit = self._committing
+        if self.spec.without:
+            connection.off = checked(self.spec.without)
+        if self.session is not None:
+            connection.on_hidden = self.session.rows_changed
         if self.reading:
             connection.watch |= Watch.READING
         self.state = State.ACTIVE
@@ -163,6 +171,28 @@ class Transaction:
         if gate is not None:
             self._gate = None
             gate.release(self.owner)
+
+    def look_past(self, names: frozenset[str]) -> Callable[[], None]:
+        """Let rules of tables not count until the returned function is called.
+
+        The objects of rows that are hidden again by then leave the session.
+
+        :raises UnknownRule: no table has a rule of such a name.
+        """
+        connection, session = self.connect(), self.open_session()
+        known = set(session.identity_map.keys())
+        back = connection.look_past(checked(names))
+
+        def look_again() -> None:
+            try:
+                if session.may_write and session.is_active and connection.doom is None:
+                    session.flush()  # what was changed in the block is changed by its rules
+            finally:
+                back()
+            if session.is_active and connection.doom is None and not self.is_over:
+                session.forget_hidden(known)
+
+        return look_again
 
     # -- what a reader block inside a writer's transaction changes ----------------------------------------------------
 
