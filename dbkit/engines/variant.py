@@ -30,7 +30,7 @@ class RuledConnection(Connection):
     """
 
     off: frozenset[str] = frozenset()
-    on_hidden: Callable[[Table], None] | None = None
+    on_hidden: Callable[[Table, bool], None] | None = None
 
     def look_past(self, names: frozenset[str]) -> Callable[[], None]:
         """Let more rules not count, until the returned function is called."""
@@ -62,7 +62,7 @@ class RuledConnection(Connection):
         """Tell who asks that a statement may have hidden rows, or shown them again."""
         table = changed_by(statement, parameters, options, self.off)
         if table is not None and self.on_hidden is not None:
-            self.on_hidden(table)
+            self.on_hidden(table, statement.__class__ is Delete)
 
 
 def variant_of(dialect: Dialect, names: frozenset[str]) -> Dialect:

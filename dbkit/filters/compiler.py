@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import and_
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from dbkit.filters.changes import guarded_update, refuse_blind_update, removing
@@ -185,6 +185,15 @@ def install(dialect: Dialect) -> None:
     """Let the statements of a dialect obey the rules."""
     compiler: Any = dialect.statement_compiler
     dialect.statement_compiler = filtering(compiler)
+    initialize = dialect.initialize
+
+    def complete(connection: Connection) -> None:
+        initialize(connection)
+        if dialect.delete_returning and not dialect.update_returning:
+            # MariaDB: the ORM would ask for RETURNING of a DELETE that becomes an UPDATE
+            dialect.delete_returning = False
+
+    dialect.initialize = complete  # type: ignore[method-assign]
 
 
 def switch_off(dialect: Any, names: frozenset[str]) -> None:

@@ -38,6 +38,8 @@ class BlockSession(Session):
     """False while a reader block uses it."""
     pending_before: frozenset[int] = frozenset()
     """What was pending when the reader block began."""
+    _hiding: set[Table] | None = None
+    """The tables of which the flush that runs has hidden rows; None until one does."""
 
     def __init__(self, transaction: Connected, expire_on_commit: bool = False, **kw: Any) -> None:
         # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
@@ -94,15 +96,18 @@ class BlockSession(Session):
         """Return the names of the rules that do not count now."""
         return self.get_bind().off
 
-    def rows_changed(self, table: Table) -> None:
-        """Let objects go whose rows a statement has hidden from this session."""
-        if self._flushing:
-            listening = self.__dict__.setdefault("_hiding", set())
-            if not listening:
-                event.listen(self, "after_flush_postexec", _forget_after_flush, once=True)
-            listening.add(table)
-        else:
+    def rows_changed(self, table: Table, deletes: bool) -> None:
+        """Let objects go whose rows a statement has hidden from this session.
+
+        :param deletes: it was a DELETE; a flush sees to the objects that it deletes itself.
+        """
+        if not self._flushing:
             forget_hidden(self, guarded_objects(self, table))
+        elif not deletes:
+            if self._hiding is None:
+                self._hiding = set()
+                event.listen(self, "after_flush_postexec", _forget_after_flush)
+            self._hiding.add(table)
 
     def forget_hidden(self, known: Collection[Any]) -> None:
         """Let objects go whose rows are hidden, unless they were there before, under one of these keys."""
@@ -173,5 +178,6 @@ def _refuse_flush(session: BlockSession, context: object, instances: object) -> 
 
 
 def _forget_after_flush(session: Any, context: object) -> None:
-    for table in session.__dict__.pop("_hiding", ()):
-        session.rows_changed(table)
+    tables, session._hiding = session._hiding, set()
+    for table in tables:
+        forget_hidden(session, guarded_objects(session, table))
