@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
-from dbkit.engines.refusals import refuse_another, refuse_ended, rolled_back_because_of
+from dbkit.engines.refusals import LOST, refuse_another, refuse_ended, rolled_back_because_of
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
 from dbkit.engines.variant import CHANGING, RuledConnection
 from dbkit.engines.watch import Watch
@@ -336,7 +336,7 @@ class TrackedConnection(RuledConnection):
         :raises TransactionDoomed: it would not.
         """
         if standing is Standing.FAILED or (standing is Standing.NONE and self._must_be_open()):
-            self.condemn(DBError(message=_LOST, outcome=Outcome.ROLLED_BACK))
+            self.condemn(DBError(message=LOST, outcome=Outcome.ROLLED_BACK))
             raise self.doomed()
 
     def _must_be_open(self) -> bool:
@@ -395,8 +395,3 @@ _NOT_TAKEN = _NotTaken()
 
 _COMMIT_INSTEAD = "let the block end; what must be stored by itself belongs into an .independent block"
 _INVALIDATED = "the connection was invalidated by the code inside the block"
-
-_LOST = (
-    "the transaction ended before COMMIT without dbkit's doing: by an error inside the database, or by a COMMIT or "
-    "ROLLBACK that was sent as text"
-)

@@ -34,3 +34,10 @@ def rolled_back_because_of(reason: BaseException | None) -> DBError:
     error = DBError(message="the transaction was rolled back by the code inside the block", outcome=Outcome.ROLLED_BACK)
     error.__cause__ = reason
     return error
+
+
+LOST = (
+    "the transaction ended before COMMIT without dbkit's doing: by an error inside the database, or by a COMMIT or "
+    "ROLLBACK that was sent as text"
+)
+"""What is said of a transaction that was found not to be open at COMMIT."""

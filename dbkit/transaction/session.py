@@ -180,4 +180,6 @@ def _refuse_flush(session: BlockSession, context: object, instances: object) -> 
 def _forget_after_flush(session: Any, context: object) -> None:
     tables, session._hiding = session._hiding, set()
     for table in tables:
-        forget_hidden(session, guarded_objects(session, table))
+        objects = guarded_objects(session, table)
+        # of the others it is known without a query: see prepare()
+        forget_hidden(session, [each for each in objects if MARKED not in object_state(each).manager.info])

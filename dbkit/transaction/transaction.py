@@ -173,9 +173,7 @@ class Transaction:
             gate.release(self.owner)
 
     def look_past(self, names: frozenset[str]) -> Callable[[], None]:
-        """Let rules of tables not count until the returned function is called.
-
-        The objects of rows that are hidden again by then leave the session.
+        """Let rules not count until the returned function is called; objects that are hidden by then leave the session.
 
         :raises UnknownRule: no table has a rule of such a name.
         """
