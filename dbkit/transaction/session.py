@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import Table, event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.attributes import instance_state as object_state
+from sqlalchemy.orm.exc import StaleDataError
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.refusals import refuse_ended
@@ -16,6 +17,9 @@ from dbkit.models.dying import MARKED, condemn
 from dbkit.models.marking import RULE
 from dbkit.transaction.dying import prepare
 from dbkit.transaction.seen import forget_hidden, guarded_objects
+from dbkit.transaction.stale_flush import stale_flush, versions_of
+
+_FLUSH = Session.flush
 
 
 class Connected(Protocol):
@@ -40,6 +44,8 @@ class BlockSession(Session):
     """What was pending when the reader block began."""
     _hiding: set[Table] | None = None
     """The tables of which the flush that runs has hidden rows; None until one does."""
+    versions: Sequence[tuple[InstanceState[Any], Any]] = ()
+    """With which versions the objects were loaded that the last flush has written."""
 
     def __init__(self, transaction: Connected, expire_on_commit: bool = False, **kw: Any) -> None:
         # control_fully: the Session ends the very transaction that a connection handle of the same block has begun
@@ -118,6 +124,23 @@ class BlockSession(Session):
         changed = (each for each in self.dirty if self.is_modified(each))
         return frozenset(id(each) for each in (*self.new, *self.deleted, *changed))
 
+    def flush(self, objects: Any = None) -> None:
+        """Write what has changed.
+
+        :raises StaleRow: a row is not any more as it was read.
+        """
+        try:
+            _FLUSH(self, objects)
+        except StaleDataError as error:
+            raise stale_flush(error, self.block.connection, self.versions) from error
+
+    def _autoflush(self) -> None:
+        if self.autoflush and not self._flushing:
+            try:
+                _FLUSH(self)  # not flush(), which would be a call more for each query
+            except StaleDataError as error:
+                raise stale_flush(error, self.block.connection, self.versions) from error
+
     def end_with_commit(self) -> None:
         """Flush, for the block, which then commits the connection.
 
@@ -128,7 +151,10 @@ class BlockSession(Session):
         if self.expire_on_commit or listeners.before_commit or listeners.after_commit:
             super().commit()
             return
-        self.flush()
+        try:
+            _FLUSH(self)
+        except StaleDataError as error:
+            raise stale_flush(error, self.block.connection, self.versions) from error
         if self._new or self._deleted or self.identity_map._modified:  # a listener has added to it
             super().commit()
 
@@ -140,7 +166,7 @@ class BlockSession(Session):
         """Detach the objects and release what the session holds, for the block; it serves nothing any more."""
         # a change of class, so that no method has to ask whether the block is open
         self.__class__ = EndedSession
-        super().close()
+        self._close_impl(False)  # all that close() does: a call less for each block
 
 
 class EndedSession(BlockSession):
@@ -164,7 +190,7 @@ def _refuse(what: str, instead: str) -> NoReturn:
 
 
 @event.listens_for(BlockSession, "before_flush")
-def _refuse_flush(session: BlockSession, context: object, instances: object) -> None:
+def _before_flush(session: BlockSession, context: object, instances: object) -> None:
     if not session.may_write:
         changed = [*session.new, *session.dirty, *session.deleted]
         names = ", ".join(sorted({type(each).__name__ for each in changed}))
@@ -174,6 +200,10 @@ def _refuse_flush(session: BlockSession, context: object, instances: object) -> 
     for state in session.identity_map._modified:
         if MARKED in state.manager.info:  # not a function that says so: this is the hot path
             prepare(session)
+            break
+    for state in (*session.identity_map._modified, *session._deleted):
+        if state.manager.mapper.version_id_col is not None:
+            session.versions = versions_of((*session.identity_map._modified, *session._deleted))
             break
 
 

@@ -40,7 +40,7 @@ OVERRIDDEN = {
     ),
     (RenewableConnection, Connection): ("_begin_impl",),
     (GuardedConnection, Connection): ("_begin_impl", "_commit_impl"),
-    (BlockSession, Session): ("begin", "close", "commit", "delete", "reset", "rollback"),
+    (BlockSession, Session): ("_autoflush", "begin", "close", "commit", "delete", "flush", "reset", "rollback"),
     (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
 }  # fmt: skip
 
