@@ -13,6 +13,7 @@ from cliff.commandmanager import CommandManager
 from dbkit.cmd.command import guard, without_secrets
 from dbkit.cmd.demo.command import Demo
 from dbkit.cmd.explain import Explain
+from dbkit.cmd.purge import PurgeCommand
 
 #: A distribution can add subcommands by entry points of this group.
 NAMESPACE = "dbkit.commands"
@@ -30,6 +31,7 @@ class Application(App):
         commands = CommandManager(NAMESPACE)
         commands.add_command("demo", Demo)
         commands.add_command("explain", Explain)
+        commands.add_command("purge", PurgeCommand)
         super().__init__(
             description="Declared transactions on SQLAlchemy: what dbkit can do from the command line.",
             version=importlib.metadata.version("dbkit"),

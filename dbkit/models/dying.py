@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import flag_modified, instance_state, set_attribu
 from sqlalchemy.orm.base import NO_RAISE, PASSIVE_OFF
 from sqlalchemy.orm.exc import UnmappedColumnError
 
-from dbkit.exceptions import InvalidModel
+from dbkit.exceptions import DBDataError, InvalidModel
 from dbkit.models.columns import column_of
 from dbkit.models.marking import Flavour, Marking, key_name, marking_of, moment_for
 from dbkit.models.timestamps import is_change_time
@@ -119,7 +119,15 @@ def _selected(session: Session, instance: object, relation: RelationshipProperty
 def _mark(instance: Any, marked: MarkedClass, moments: dict[Any, Any]) -> None:
     marking, table = marked.marking, marked.table
     if marking.flavour is Flavour.KEY:
-        set_attribute(instance, marked.mark, getattr(instance, marked.attribute(key_name(table, marking))))
+        key = getattr(instance, marked.attribute(key_name(table, marking)))
+        if not marking.is_marked(key, column_of(table, marking.mark)):
+            raise DBDataError(
+                table=table.name,
+                message=f"a row of the table {table.name} cannot be marked as deleted by its key, which is the value "
+                "that stands for a living row (0, an empty text, the nil UUID); give it another key, or the table "
+                "the flavour 'time'",
+            )
+        set_attribute(instance, marked.mark, key)
     elif marking.flavour is Flavour.FLAG:
         set_attribute(instance, marked.mark, True)
     if marking.moment is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dbkit import models
-from dbkit.exceptions import DBDuplicateEntry, RestoreConflict, Staleness, StaleRow
+from dbkit.exceptions import DBDataError, DBDuplicateEntry, RestoreConflict, Staleness, StaleRow
 from dbkit.tests.behaviours import mortals
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT
@@ -121,6 +121,13 @@ class TestDeletedObjects(Mortal):
                 await session.run_sync(parent.soft_delete)
                 self.assertIsNone(await session.get(family.Parent, 1))
             self.assertEqual([[]] * 5, await self.living(*family.marked), flavour)
+
+    async def test_a_key_that_stands_for_a_living_row_is_refused(self):
+        await self.store_all(Animal(id=0))
+        async with self.writer() as session:
+            animal = await session.get(Animal, 0)
+            error = await self.raises(DBDataError, session.delete, animal)
+            self.assertIn("cannot be marked as deleted by its key", str(error))
 
     async def test_inheritance(self):
         await self.store_all(Animal(id=1), Cat(id=2), Dog(id=3))
