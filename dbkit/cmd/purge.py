@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from sqlalchemy import MetaData, Table, inspect
 
-import dbkit
 from dbkit.cmd.command import Command
+from dbkit.database import Database
 from dbkit.exceptions import InvalidSetting, UsageError
 from dbkit.models.marking import marking_of
 from dbkit.queries.purge import Purge, Purged, purge
@@ -168,17 +168,17 @@ def _found(name: str) -> Any:
     return found
 
 
-def _database(parsed_args: argparse.Namespace) -> dbkit.Database:
+def _database(parsed_args: argparse.Namespace) -> Database:
     if parsed_args.url is not None:
-        return dbkit.Database(parsed_args.url)
+        return Database(parsed_args.url)
     if parsed_args.config_file is None:
-        return dbkit.Database()
+        return Database()
     conf = cfg.ConfigOpts()
     try:
         conf([], project="dbkit", default_config_files=parsed_args.config_file)
     except cfg.Error as error:
         raise InvalidSetting(f"the configuration cannot be read: {error}") from error
-    return dbkit.Database.from_config(conf)
+    return Database.from_config(conf)
 
 
 @contextlib.contextmanager

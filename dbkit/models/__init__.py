@@ -10,8 +10,10 @@ from dbkit.models.mapping import ModelBase, ModelIterator
 from dbkit.models.marking import Flavour
 from dbkit.models.naming import NAMING_CONVENTION, new_metadata, shortened
 from dbkit.models.restore import restore, restore_where
+from dbkit.models.scoped import ProjectMixin, scope_mixin
 from dbkit.models.soft_delete import DeletedAtMixin, DeletedFlagMixin, SoftDeleteMixin, soft_deletable
 from dbkit.models.timestamps import AwareTimestampMixin, TimestampMixin, timestamped
+from dbkit.models.tracked import Tracked, TrackedDict, TrackedList, tracked
 from dbkit.models.types import JsonEncodedDict, JsonEncodedList, JsonEncodedType, SoftDeleteInteger, UtcDateTime
 from dbkit.models.versioned import VersionMixin, versioned
 
@@ -27,9 +29,13 @@ __all__ = [
     "JsonEncodedType",
     "ModelBase",
     "ModelIterator",
+    "ProjectMixin",
     "SoftDeleteInteger",
     "SoftDeleteMixin",
     "TimestampMixin",
+    "Tracked",
+    "TrackedDict",
+    "TrackedList",
     "UniqueAlive",
     "UtcDateTime",
     "VersionMixin",
@@ -39,9 +45,11 @@ __all__ = [
     "new_metadata",
     "restore",
     "restore_where",
+    "scope_mixin",
     "shortened",
     "soft_deletable",
     "timestamped",
+    "tracked",
     "unique_among_living",
     "versioned",
 ]

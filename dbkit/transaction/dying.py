@@ -10,6 +10,7 @@ from sqlalchemy.orm.attributes import get_history, instance_state, manager_of_cl
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from dbkit.models.dying import MARKED, MarkedClass, condemn
+from dbkit.models.marking import RULE
 
 
 def prepare(session: Any) -> None:
@@ -18,6 +19,8 @@ def prepare(session: Any) -> None:
     An object leaves as one that SQLAlchemy has deleted does: ``session.get`` finds nothing, ``inspect(it).deleted`` is
     true until the block ends, and the rollback of a savepoint brings it back.
     """
+    if RULE in session.get_bind().off:
+        return  # the unit of work deletes what it would delete without us
     for state in list(session.identity_map._modified):
         if state.key is not None and MARKED in state.manager.info and state.mapper._is_orphan(state):
             if _keep_links(session, state):

@@ -59,6 +59,9 @@ class Opener:
     def isolation(self, level: Any) -> Opener:
         return self._modified(self.manager.isolation(level))
 
+    def without(self, *names: str) -> Opener:
+        return self._modified(self.manager.without(*names))
+
     def deadline(self, seconds: float) -> Opener:
         return self._modified(self.manager.deadline(seconds))
 

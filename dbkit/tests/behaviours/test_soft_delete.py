@@ -122,6 +122,24 @@ class TestDeletedObjects(Mortal):
                 self.assertIsNone(await session.get(family.Parent, 1))
             self.assertEqual([[]] * 5, await self.living(*family.marked), flavour)
 
+    async def test_with_the_rule_switched_off_rows_are_deleted_for_good(self):
+        for flavour, family in FAMILIES.items():
+            await self.store_all(family.tree(1), family.tree(2))
+            async with self.writer() as session:
+                await session.delete(await session.get(family.Parent, 1))
+            async with self.writer.without("soft_delete")() as session:
+                parent = await session.get(family.Parent, 1)  # it sees the dead
+                self.assertIsNotNone(parent)
+                await session.execute(sa.delete(family.Late).where(family.Late.parent_id == 1))
+                await session.execute(sa.delete(family.Written).where(family.Written.parent_id == 1))
+                await session.run_sync(lambda _, parent=parent: parent.children.pop(0))
+                await session.flush()
+                self.assertEqual([12, 21, 22], (await session.scalars(sa.select(family.Child.id).order_by("id"))).all())
+                await session.delete(parent)
+            self.assertEqual([2], self.all_rows(family.Parent), flavour)
+            self.assertEqual([21, 22], self.all_rows(family.Child), flavour)
+            self.assertEqual([21, 22], self.all_rows(family.Grandchild), flavour)
+
     async def test_a_key_that_stands_for_a_living_row_is_refused(self):
         await self.store_all(Animal(id=0))
         async with self.writer() as session:
