@@ -109,11 +109,14 @@ def _where(choice: object, pick: object) -> frozenset[Combination]:
 #: In a stable order, so that tests are always listed alike.
 ALL = _rows()
 
+#: MariaDB under its own name in the URL: for what reads the URL or the name of the dialect. The sets below are without.
+SPELLINGS = _where(ALL, lambda each: each.scheme == "mariadb")
+
 #: Each driver, in each colour, through the Database and through context objects.
-EVERY_FACE = frozenset(ALL)
+EVERY_FACE = frozenset(ALL) - SPELLINGS
 
 #: Each driver in each colour.
-EVERY_DRIVER = _where(ALL, lambda each: each.face is Face.DATABASE)
+EVERY_DRIVER = _where(EVERY_FACE, lambda each: each.face is Face.DATABASE)
 
 SQLITE_FILE = _where(EVERY_DRIVER, lambda each: each.product is Product.SQLITE_FILE)
 SQLITE_MEMORY = _where(EVERY_DRIVER, lambda each: each.product is Product.SQLITE_MEMORY)
@@ -126,9 +129,7 @@ BLOCKING = _where(ALL, lambda each: each.colour is Colour.BLOCKING)
 ASYNCIO = _where(ALL, lambda each: each.colour is Colour.ASYNCIO)
 
 #: Each product once in each colour, SQLite as a file: for what does not depend on the driver.
-ONE_PER_PRODUCT = SQLITE_FILE | _where(
-    SERVERS, lambda each: each.scheme != "mariadb" and each.driver in ("psycopg", "pymysql", "asyncmy")
-)
+ONE_PER_PRODUCT = SQLITE_FILE | _where(SERVERS, lambda each: each.driver in ("psycopg", "pymysql", "asyncmy"))
 
 #: One database in each colour: for what does not depend on the database.
 ONE = SQLITE_FILE

@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 
 from dbkit.exceptions import DBDeadlock, DBError, Outcome, TransactionDoomed
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import EVERY_FACE, MARIADB, POSTGRESQL, SERVERS, Face, Product
+from dbkit.tests.behaviours.combinations import EVERY_FACE, MARIADB, POSTGRESQL, SERVERS, SPELLINGS, Face, Product
 from dbkit.tests.behaviours.tables import Audit, Item
 
 _ATTEMPTS = 3
@@ -60,7 +60,9 @@ class Deadlocking(Behaviour):
 
 
 @behaviours(
-    SERVERS | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL)
+    SERVERS
+    | SPELLINGS
+    | frozenset(each for each in EVERY_FACE if each.face is Face.CONTEXT and each.product is Product.POSTGRESQL)
 )
 class TestDeadlocks(Deadlocking):
     async def test_a_deadlock_is_the_blocks_error(self):

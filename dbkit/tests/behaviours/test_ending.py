@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from dbkit.exceptions import DBDuplicateEntry, NoTransaction, TransactionDoomed, TransactionManaged, UsageError
 from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, EVERY_FACE, ONE, ONE_PER_PRODUCT
+from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, EVERY_FACE, ONE, ONE_PER_PRODUCT, SPELLINGS
 from dbkit.tests.behaviours.tables import Item
 
 
@@ -16,7 +16,7 @@ class Stop(BaseException):
     """What is no Exception."""
 
 
-@behaviours(EVERY_FACE)
+@behaviours(EVERY_FACE | SPELLINGS)
 class TestEnding(Behaviour):
     async def test_a_block_that_ends_is_committed(self):
         async with self.writer() as session:

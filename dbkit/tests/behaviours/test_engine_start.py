@@ -15,7 +15,7 @@ from dbkit.exceptions import DBAccessDenied, DBConnectionError, DBNonExistentDat
 from dbkit.testing import servers
 from dbkit.testing.servers.ports import LOOPBACK
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS
+from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, POSTGRESQL, SERVERS, SPELLINGS
 from dbkit.tests.behaviours.estates import OWN_SESSION, Estate
 from dbkit.tests.steering import SteeredClock, at_once
 
@@ -56,7 +56,7 @@ class StartBehaviour(Behaviour):
         )
 
 
-@behaviours(SERVERS)
+@behaviours(SERVERS | SPELLINGS)
 class TestStart(StartBehaviour):
     async def test_a_refused_connection_is_tried_again_as_often_as_the_settings_say(self):
         database = self.open(self.nowhere())

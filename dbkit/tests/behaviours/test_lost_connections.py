@@ -7,11 +7,11 @@ from sqlalchemy import select, text
 from dbkit.exceptions import CommitUnknown, DBConnectionError, DBError, Outcome
 from dbkit.testing import servers
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
-from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, POSTGRESQL, SERVERS, Product
+from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, POSTGRESQL, SERVERS, SPELLINGS, Product
 from dbkit.tests.behaviours.tables import Base, Item
 
 
-@behaviours(SERVERS)
+@behaviours(SERVERS | SPELLINGS)
 class TestKilledSessions(Behaviour):
     async def number(self, session):
         """Return the server's number of the session."""

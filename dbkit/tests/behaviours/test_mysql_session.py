@@ -10,7 +10,7 @@ from sqlalchemy import text
 import dbkit
 from dbkit.exceptions import DBDataError, DBError, DBReadOnly
 from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import MARIADB
+from dbkit.tests.behaviours.combinations import MARIADB, SPELLINGS
 from dbkit.tests.behaviours.estates import Estate
 
 _FACE = "Grinning 😀, 𝄞, ü"
@@ -33,7 +33,7 @@ class MariadbBehaviour(Behaviour):
             return await session.scalar(text(f"SELECT @@SESSION.{name}"))
 
 
-@behaviours(MARIADB)
+@behaviours(MARIADB | SPELLINGS)
 class TestSqlMode(MariadbBehaviour):
     async def test_it_is_strict_by_default_in_both_roles(self):
         face = self.open()
@@ -84,7 +84,7 @@ class TestSqlMode(MariadbBehaviour):
         self.estate.sessions_become(0)
 
 
-@behaviours(MARIADB)
+@behaviours(MARIADB | SPELLINGS)
 class TestCharacters(MariadbBehaviour):
     async def test_every_character_can_be_stored_and_read(self):
         face = self.open()
@@ -115,7 +115,7 @@ class TestCharacters(MariadbBehaviour):
         self.assertNotEqual(_FACE, stored)
 
 
-@behaviours(MARIADB)
+@behaviours(MARIADB | SPELLINGS)
 class TestGaleraWait(MariadbBehaviour):
     async def test_it_is_set_in_both_roles(self):
         face = self.open(mysql_wsrep_sync_wait=3)
@@ -128,7 +128,7 @@ class TestGaleraWait(MariadbBehaviour):
         self.assertEqual(own, await self.variable(self.open().writer, "wsrep_sync_wait"))
 
 
-@behaviours(MARIADB)
+@behaviours(MARIADB | SPELLINGS)
 class TestReaders(MariadbBehaviour):
     async def test_they_run_in_a_transaction_that_is_read_only(self):
         face = self.open()

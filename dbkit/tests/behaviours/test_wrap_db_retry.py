@@ -19,7 +19,7 @@ from dbkit.tests.behaviours.tables import Audit
 from dbkit.tests.behaviours.test_deadlocks import Deadlocking
 from dbkit.tests.steering import SteeredClock
 
-PYMYSQL = frozenset(each for each in MARIADB & BLOCKING if each.scheme == "mysql" and each.driver == "pymysql")
+PYMYSQL = frozenset(each for each in MARIADB & BLOCKING if each.driver == "pymysql")
 needs_oslo = testtools.skipUnless(importlib.util.find_spec("oslo_db"), "oslo.db is not installed: pip install oslo.db")
 
 

@@ -8,11 +8,11 @@ import dbkit
 from dbkit.testing import faults
 from dbkit.tests.behaviours import places
 from dbkit.tests.behaviours.base import Behaviour
-from dbkit.tests.behaviours.combinations import MARIADB, SERVERS
+from dbkit.tests.behaviours.combinations import SERVERS
 from dbkit.tests.behaviours.tables import Item
 
 #: Each driver of a server, in each colour. How a URL spells the product makes no difference to the protocol.
-DRIVERS = SERVERS - {each for each in MARIADB if each.scheme == "mariadb"}
+DRIVERS = SERVERS
 
 
 class Faulty(Behaviour):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbkit.spec import Colour
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SERVERS, Combination, Product
+from dbkit.tests.behaviours.combinations import MARIADB, SERVERS, Combination, Product
 from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
@@ -15,8 +15,7 @@ from dbkit.tests.soak.ground import Ground
 Workload = Callable[..., Figures]
 Arguments = Mapping[str, Any]
 
-#: How a URL spells the product makes no difference to what is shown here.
-ALL = frozenset(each for each in SERVERS & EVERY_DRIVER if each.scheme != "mariadb")
+ALL = SERVERS
 BLOCKING = frozenset(each for each in ALL if each.colour is Colour.BLOCKING)
 ASYNCIO = ALL - BLOCKING
 
