@@ -23,7 +23,7 @@ def _said(sample):
     return expected["raises"], expected["outcome"], expected["transient"], fields, sample.aftermath
 
 
-class RecordedErrorsTest(testtools.TestCase):
+class RecordedErrorsTestCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         # Some provocations break the connection, which SQLAlchemy's pool logs with a traceback; drivers log warnings.
@@ -38,13 +38,19 @@ class RecordedErrorsTest(testtools.TestCase):
         for sample in live:
             self.assertEqual(recorded[sample.provocation, sample.driver], _said(sample), sample.label)
 
-    def test_postgresql(self):
+
+class TestPostgreSQL(RecordedErrorsTestCase):
+    def test_its_errors_are_what_was_recorded(self):
         servers.require_or_skip("postgresql")
         self.assert_same_as_recorded("postgresql")
 
-    def test_mysql(self):
+
+class TestMySQL(RecordedErrorsTestCase):
+    def test_its_errors_are_what_was_recorded(self):
         servers.require_or_skip("mysql")
         self.assert_same_as_recorded("mysql")
 
-    def test_sqlite(self):
+
+class TestSQLite(RecordedErrorsTestCase):
+    def test_its_errors_are_what_was_recorded(self):
         self.assert_same_as_recorded("sqlite")

@@ -33,15 +33,20 @@ def _test_of(run, combination):
 
 
 def _classes():
+    for (kind, combination), runs in _kinds().items():
+        tests = {f"test_{run.name.replace('-', '_')}": _test_of(run, combination) for run in runs}
+        name = f"TestSoak_{kind}_on_{combination.name}"
+        yield name, type(name, (SoakTestCase,), {"__module__": __name__, **tests})
+
+
+def _kinds():
+    """Return the runs that a class has: few, because workers share out whole classes."""
+    found = {}
     for combination in ALL:
-        tests = {
-            f"test_{run.name.replace('-', '_')}": _test_of(run, combination)
-            for run in RUNS
-            if combination in run.short_on
-        }
-        if tests:
-            name = f"TestSoak_on_{combination.name}"
-            yield name, type(name, (SoakTestCase,), {"__module__": __name__, **tests})
+        for run in RUNS:
+            if combination in run.short_on:
+                found.setdefault((run.name.partition("-")[0], combination), []).append(run)
+    return found
 
 
 globals().update(_classes())
