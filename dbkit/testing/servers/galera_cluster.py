@@ -7,9 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
-
-from sqlalchemy.engine import URL
+from typing import TYPE_CHECKING, Self
 
 from dbkit.exceptions import DBError, UsageError
 from dbkit.testing.servers import databases
@@ -22,6 +20,9 @@ from dbkit.testing.servers.provider import Installation, as_settings
 from dbkit.testing.servers.require import installation_of
 from dbkit.testing.servers.server import Making, PrivateServer, together
 from dbkit.testing.servers.wire import Message
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 #: Seconds within which a node is expected to join or to leave.
 READY_S = 60.0

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from sqlalchemy.engine import URL
+from typing import TYPE_CHECKING, Self
 
 from dbkit.exceptions import BackendNotAvailable, UsageError
 from dbkit.testing.servers import haproxy_provider, pgbouncer_provider
@@ -27,6 +25,9 @@ from dbkit.testing.servers.provider import Installation, as_settings
 from dbkit.testing.servers.require import installation_of
 from dbkit.testing.servers.server import Making, PrivateServer, Server
 from dbkit.testing.servers.wire import Message
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 #: Seconds within which a load balancer is expected to notice what became of a server.
 NOTICE_S = 30.0

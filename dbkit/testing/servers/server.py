@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-from sqlalchemy.engine import URL
+from typing import TYPE_CHECKING, Any, Self
 
 from dbkit.exceptions import DBError, UsageError
 from dbkit.testing.servers import databases
@@ -19,6 +17,9 @@ from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.origins import Origin
 from dbkit.testing.servers.provider import Installation, as_settings
 from dbkit.testing.servers.wire import Message
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 
 class Server:
