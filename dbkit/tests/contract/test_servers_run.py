@@ -38,8 +38,7 @@ import json, os, sys
 from dbkit.testing import servers
 kept = {}
 def facts(server):
-    return {"kind": server.kind, "pid": server.pid, "port": server.port, "folder": str(server.folder),
-            "url": server.url().render_as_string(hide_password=False)}
+    return {"kind": server.kind, "pid": server.pid, "port": server.port, "folder": str(server.folder)}
 def obtain(kind):
     kept[kind] = servers.obtain(kind)
     return facts(kept[kind])
@@ -56,6 +55,11 @@ for line in sys.stdin:
         told = {"error": type(error).__name__, "text": str(error)}
     print(json.dumps(told), flush=True)
 """
+
+
+def url_of(server):
+    """Return the URL of a PostgreSQL server that a worker has told of; it would import SQLAlchemy for it."""
+    return f"postgresql://dbkit@127.0.0.1:{server['port']}/postgres"
 
 
 class Worker:
@@ -243,7 +247,7 @@ class TestNoGrace(RunTestCase):
 
 class TestDatabasesOfWorkers(RunTestCase):
     def has_database(self, server, name):
-        with contextlib.closing(psycopg.connect(server["url"])) as connection:
+        with contextlib.closing(psycopg.connect(url_of(server))) as connection:
             listed = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
             return listed.fetchone() is not None
 
@@ -271,7 +275,7 @@ class TestDatabasesOfWorkers(RunTestCase):
     def test_an_existing_server_is_used_by_its_url_and_left_clean(self):
         witness = self.worker()
         server = witness.ask("private('postgresql')")
-        worker = self.worker(DBKIT_TEST_POSTGRESQL_URL=server["url"])
+        worker = self.worker(DBKIT_TEST_POSTGRESQL_URL=url_of(server))
         self.assertEqual(server["port"], worker.ask("obtain('postgresql')")["port"])
         name = worker.ask("kept['postgresql'].create_database()")
         self.assertTrue(self.has_database(server, name))

@@ -1,9 +1,10 @@
-"""The summary of a run of the tests: what it says, and that it says so of a run that was killed too."""
+"""What CI says of its runs of the tests, of one that was killed too, and what it leaves out of one of them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import re
 import runpy
 import tempfile
 import unittest
@@ -12,7 +13,8 @@ from pathlib import Path
 import testtools
 from subunit import StreamResultToBytes
 
-_SCRIPT = Path(__file__).parents[3] / ".ci" / "summary.py"
+_ROOT = Path(__file__).parents[3]
+_SCRIPT = _ROOT / ".ci" / "summary.py"
 if not _SCRIPT.exists():
     raise unittest.SkipTest("the summary is not installed with dbkit; run this test from a checkout")
 
@@ -85,3 +87,14 @@ class TestSummary(testtools.TestCase):
     def test_what_is_no_test_is_passed_over(self):
         stream = stream_of(("a", "success")) + b"\nTerminated\n" + stream_of(("b", "success"))
         self.assertEqual(("2 passed, 0 failed, 0 skipped", True), self.last_line(stream))
+
+
+class TestWhatIsLeftOut(testtools.TestCase):
+    def test_each_line_leaves_something_out(self):
+        tests = _ROOT / "dbkit" / "tests"
+        names = [
+            ".".join(["", *path.relative_to(tests).with_suffix("").parts, ""]) for path in tests.rglob("test_*.py")
+        ]
+        for line in (_ROOT / ".ci" / "sa20-leaves-out.txt").read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                self.assertTrue([name for name in names if re.search(line, name)], f"nothing is named like {line}")
