@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnDefault, ColumnElement, FromClause, Table, bindparam, event, or_
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import get_history
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from dbkit.exceptions import FilterError, ForeignScope, RuleValueMissing
 from dbkit.filters.classes import each_mapper, put
@@ -122,7 +123,7 @@ class _Scope:
             if self._name in getattr(connection, "off", ()):
                 return
             key = mapper.get_property_by_column(column).key
-            added = get_history(target, key).added
+            added = get_history(target, key, PASSIVE_NO_INITIALIZE).added
             if added and added[0] is not None and not self._is_mine(added[0], table.name):
                 raise ForeignScope(
                     f"a {type(target).__name__} would be stored for another {self._name} than the one on whose behalf "

@@ -1,0 +1,1 @@
+"""The leak matrix: every form of a statement, every way of loading, every flavour of a rule."""
