@@ -54,7 +54,8 @@ class Counter:
         changed: ColumnElement[Any] = column + by
         by_insert_id = dialect.name in ("mysql", "mariadb") and isinstance(column.type, sa.Integer)
         values: Mapping[Any, Any] = {
-            column: func.last_insert_id(changed) if by_insert_id else changed,
+            # LAST_INSERT_ID() is unsigned, whatever it is given
+            column: sa.cast(func.last_insert_id(changed), sa.Integer) if by_insert_id else changed,
             **target.bump(),
         }
         statement = target.table.update().where(*criteria).values(values)
