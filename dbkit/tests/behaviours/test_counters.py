@@ -208,4 +208,3 @@ class TestCombinerInTasks(Combining):
         await self.raises(PoolOverloaded, combiner.aadd, 1)
         await asyncio.to_thread(rival.commit)
         self.assertEqual([1, 2, 3], await asyncio.gather(*tasks))
-

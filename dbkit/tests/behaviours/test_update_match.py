@@ -75,9 +75,7 @@ class TestUpdateOnMatch(Locking):
         async def careless():
             async with self.writer():
                 try:
-                    await self.match(
-                        Seat(state="open", free=5), "state", {"holder": "ann"}, include_only=["free"]
-                    )
+                    await self.match(Seat(state="open", free=5), "state", {"holder": "ann"}, include_only=["free"])
                 except MultiRowsMatched as error:
                     self.assertEqual("3 rows matched; expected one", str(error))
 

@@ -23,7 +23,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="the sizes that the ordinary tests have")
     parser.add_argument("--size", type=int, help="writes of a run, or kills, in the place of its own size")
     parser.add_argument("--seed", type=int, default=1, help="of faults and choices; 1 by default")
-    parser.add_argument("--product", choices=["postgresql", "mariadb"], help="only there")
+    parser.add_argument("--product", choices=["postgresql", "mariadb", "sqlite_file"], help="only there")
     parser.add_argument("--driver", help="only this one")
     parser.add_argument("--colour", choices=[each.value for each in Colour], help="only this one")
     parser.add_argument("--protections", help="in the place of a run's own: names of modifiers, joined by commas")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbkit.spec import Colour
-from dbkit.tests.behaviours.combinations import MARIADB, SERVERS, Combination, Product
-from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested
+from dbkit.tests.behaviours.combinations import MARIADB, SERVERS, SQLITE_FILE, Combination, Product
+from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested, updates
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
 
@@ -148,4 +148,43 @@ def _cancellations() -> Iterator[Run]:
     yield run("control", control="sqlalchemy")
 
 
-RUNS: tuple[Run, ...] = (*_counters(), *_banks(), *_nests(), *_lists(), *_losses_of_servers(), *_cancellations())
+def _updates() -> Iterator[Run]:
+    def on_sqlite(colour: Colour) -> frozenset[Combination]:
+        return frozenset(each for each in SQLITE_FILE if each.colour is colour)
+
+    def run(way: str, full: int, short_on: frozenset[Combination]) -> Run:
+        short = {"size": 40}
+        return Run(f"updates-{way}", updates.run, {"size": full}, short, short_on, ALL | SQLITE_FILE, {"way": way})
+
+    yield run("cas", 4000, ONE_EACH | on_sqlite(Colour.BLOCKING))
+    yield run("flush", 2000, TWO | on_sqlite(Colour.ASYNCIO))
+    yield run("rerun", 4000, OTHER_TWO)
+    yield run("counter", 8000, TWO | on_sqlite(Colour.BLOCKING))
+    yield run("combiner", 8000, ONE_EACH | SQLITE_FILE)
+    blind = {"control": "blind"}
+    yield Run(
+        "updates-blind",
+        updates.run,
+        {"size": 2000},
+        {"size": 80},
+        ANOTHER | on_sqlite(Colour.BLOCKING),
+        ALL | SQLITE_FILE,
+        blind,
+    )
+    pymysql = OTHER_TWO & BLOCKING
+    for way, size in (("cas", 1000), ("flush", 500), ("rerun", 1000), ("counter", 2000), ("combiner", 4000)):
+        arguments = {"way": way, "cluster": True}
+        yield Run(f"updates-galera-{way}", updates.run, {"size": size}, {}, frozenset(), MARIADB & ONE_EACH, arguments)
+    arguments = {"cluster": True, **blind}
+    yield Run("updates-galera-blind", updates.run, {"size": 500}, {}, frozenset(), pymysql, arguments)
+
+
+RUNS: tuple[Run, ...] = (
+    *_counters(),
+    *_banks(),
+    *_nests(),
+    *_lists(),
+    *_losses_of_servers(),
+    *_cancellations(),
+    *_updates(),
+)
