@@ -16,6 +16,7 @@ from sqlalchemy import inspect
 from dbkit.exceptions import Staleness, StaleRow, UsageError
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf
 from dbkit.queries.target import Target, target_of
+from dbkit.transaction.stale import loaded_value
 
 _MARK_BYTES = 9
 _MEMBER = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
@@ -165,7 +166,7 @@ def _stands(target: Target, instance: Any) -> tuple[tuple[Any, ...], Any]:
     name = None if target.version is None or state is None else target.attribute(target.version)
     if name is None or state is None or not hasattr(state, "dict"):
         raise UsageError(f"{target.name} has no version, and so no entity tag; give it a version column")
-    version = state.committed_state.get(name, state.dict.get(name))
+    version = loaded_value(state, name)
     if version is None:
         raise UsageError(f"the version of the {target.name} is not loaded; read or flush it first")
     assert target.mapper is not None

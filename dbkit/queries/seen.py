@@ -12,7 +12,7 @@ from sqlalchemy.orm.base import NO_VALUE
 
 from dbkit.exceptions import UsageError
 from dbkit.queries.target import Target, criteria_of, is_value, target_of
-from dbkit.transaction.stale import Row
+from dbkit.transaction.stale import Row, loaded_value
 
 OnConflict = Literal["fail", "rerun", "merge"]
 
@@ -128,7 +128,9 @@ def wish_for(target: Target, instance: Any, values: Mapping[Any, Any] | None, ex
         before = state.committed_state.get(name, now)
         if name in state.committed_state and before != now and not column.primary_key:
             changed[column] = now
-        if before is not NO_VALUE:
+        if column is target.version:
+            seen[column.key] = loaded_value(state, name)
+        elif before is not NO_VALUE:
             seen[column.key] = before
     if target.version is not None:
         changed.pop(target.version, None)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, literal, select, true
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.base import NO_VALUE
 
 from dbkit.exceptions import Staleness, StaleRow
 from dbkit.filters.marks import removal_of, rules_of, version_of
@@ -19,6 +20,13 @@ def version_column(table: Table, mapper: Mapper[Any] | None = None) -> Column[An
     """Return the column that tells one state of a row from the next; None if the table has none."""
     column: Any = None if mapper is None else mapper.version_id_col
     return column if isinstance(column, Column) else version_of(table)
+
+
+def loaded_value(state: InstanceState[Any], name: str) -> Any:
+    """Return what an attribute was when it was loaded; what it was set to, if it never was; None for neither."""
+    now = state.dict.get(name)
+    before = state.committed_state.get(name, now)
+    return now if before is NO_VALUE else before
 
 
 class Executing(Protocol):

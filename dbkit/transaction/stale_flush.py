@@ -13,7 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import DBError, Outcome, Staleness, StaleRow
-from dbkit.transaction.stale import Sight, locks_to_see
+from dbkit.transaction.stale import Sight, loaded_value, locks_to_see
 
 _MOST_ROWS = 100
 
@@ -29,7 +29,7 @@ def versions_of(states: tuple[InstanceState[Any], ...]) -> list[tuple[InstanceSt
 
 def _version(state: InstanceState[Any], mapper: Mapper[Any]) -> Any:
     name = mapper.get_property_by_column(mapper.version_id_col).key  # type: ignore[arg-type]
-    return state.committed_state.get(name, state.dict.get(name))
+    return loaded_value(state, name)
 
 
 def stale_flush(

@@ -233,3 +233,38 @@ class TestPages(testtools.TestCase):
         setup.read(ROOT / "setup.cfg", encoding="utf-8")
         page = (USER / "installation.rst").read_text(encoding="utf-8")
         self.assertEqual(set(setup["extras"]), set(re.findall(r"^``(\w+)`` ", page, re.MULTILINE)))
+
+
+class TestWiki(ExampleCase):
+    def test_who_saves_what_others_have_changed_is_told_so(self):
+        example = self.load("pages")
+        example.create_tables()
+        number = example.create_page("first")
+        _, seen, _ = example.get(number, {})
+        mine = {"If-Match": seen["ETag"]}
+        status, theirs, _ = example.put(number, mine, "theirs")
+        self.assertEqual(
+            [204, 412, 412, 428, 304, 204],
+            [
+                status,
+                example.put(number, mine, "mine")[0],
+                example.put(99, mine, "mine")[0],
+                example.put(number, {}, "mine")[0],
+                example.get(number, {"If-None-Match": theirs["ETag"]})[0],
+                example.put(number, {"If-Match": "*"}, "mine")[0],
+            ],
+        )
+        self.assertEqual("MINE", example.shout(number))
+        self.assertEqual((200, "MINE"), example.get(number, {})[::2])
+        example.db.dispose()
+
+
+class TestStock(ExampleCase):
+    def test_no_more_are_sold_than_there_are(self):
+        example = self.load("stock")
+        example.create_tables()
+        example.announce(1, 2)
+        self.assertEqual([1, 0, None], [example.sell(1) for _ in range(3)])
+        example.announce(2, 5)
+        self.assertEqual([2, None, 0], [example.reserve(2, seats) for seats in (3, 3, 2)])
+        example.db.dispose()

@@ -20,6 +20,7 @@ MODULES = (
     "dbkit.exceptions",
     "dbkit.models",
     "dbkit.outbox",
+    "dbkit.queries",
     "dbkit.retry",
     "dbkit.spec",
     "dbkit.tokens",
