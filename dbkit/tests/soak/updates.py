@@ -123,7 +123,10 @@ class _Worker:
         await (self._combiner.aadd(number) if self._is_asyncio else _now(self._combiner.add, number))
 
     async def blind(self, number: int) -> None:
-        """Read and write without a look at the version: the control."""
+        """Read and write without a look at the version, again if the database itself says no: the control."""
+        await self._again(self._blind, number)
+
+    async def _blind(self, number: int) -> None:
         async with self.face.reader() as session:
             value = (await session.execute(sa.select(Number.value).where(Number.id == number))).scalar_one()
         async with self.face.writer() as session:
