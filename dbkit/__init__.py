@@ -32,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from dbkit import retry
 
         return retry.wrap_db_retry
+    if name in ("filters", "models", "queries", "schema"):
+        from importlib import import_module
+
+        return import_module(f"dbkit.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

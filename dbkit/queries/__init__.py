@@ -11,6 +11,7 @@ from dbkit.queries.compare_and_swap import (
 )
 from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
+from dbkit.queries.purges import Purge, Purged, apurge, purge
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
 from dbkit.queries.swapping import Swapped
 from dbkit.queries.update_match import (
@@ -36,11 +37,14 @@ __all__ = [
     "MultiRowsMatched",
     "NoRowsMatched",
     "OneOf",
+    "Purge",
+    "Purged",
     "Swap",
     "Swapped",
     "acompare_and_swap",
     "acompare_and_swap_all",
     "aincrement",
+    "apurge",
     "aupdate_on_match",
     "aupdate_returning_pk",
     "compare_and_swap",
@@ -54,6 +58,7 @@ __all__ = [
     "manufacture_entity_criteria",
     "manufacture_persistent_object",
     "parse_etags",
+    "purge",
     "require_match",
     "update_on_match",
     "update_returning_pk",

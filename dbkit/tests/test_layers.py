@@ -60,7 +60,7 @@ COLOURED = frozenset(
         "dbkit.queries.combining",
         "dbkit.queries.compare_and_swap",
         "dbkit.queries.counter",
-        "dbkit.queries.purge",
+        "dbkit.queries.purges",
         "dbkit.queries.update_match",
         "dbkit.transaction.block",
         "dbkit.transaction.commits",

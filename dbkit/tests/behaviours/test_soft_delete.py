@@ -8,10 +8,16 @@ import sqlalchemy as sa
 
 from dbkit import models
 from dbkit.exceptions import DBDataError, DBDuplicateEntry, RestoreConflict, Staleness, StaleRow
+from dbkit.filters.marks import removal_of
 from dbkit.tests.behaviours import mortals
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT
 from dbkit.tests.behaviours.mortals import FAMILIES, Animal, Cat, Dog, Imperative, Label, Tag
+
+
+def take_out(children: list[Any], key: int) -> None:
+    """Remove an object from a list of children, whatever their order."""
+    children.remove(next(each for each in children if each.id == key))
 
 
 class Mortal(Behaviour):
@@ -101,7 +107,7 @@ class TestDeletedObjects(Mortal):
             await self.store_all(family.tree(1))
             async with self.writer() as session:
                 parent = await session.get(family.Parent, 1)
-                await session.run_sync(lambda _, parent=parent: parent.children.pop(0))
+                await session.run_sync(lambda _, parent=parent: take_out(parent.children, 11))
                 await session.flush()
                 self.assertIsNone(await session.get(family.Child, 11))
             self.assertEqual([[12], [12]], await self.living(family.Child, family.Grandchild), flavour)
@@ -132,7 +138,7 @@ class TestDeletedObjects(Mortal):
                 self.assertIsNotNone(parent)
                 await session.execute(sa.delete(family.Late).where(family.Late.parent_id == 1))
                 await session.execute(sa.delete(family.Written).where(family.Written.parent_id == 1))
-                await session.run_sync(lambda _, parent=parent: parent.children.pop(0))
+                await session.run_sync(lambda _, parent=parent: take_out(parent.children, 11))
                 await session.flush()
                 self.assertEqual([12, 21, 22], (await session.scalars(sa.select(family.Child.id).order_by("id"))).all())
                 await session.delete(parent)
@@ -192,6 +198,32 @@ class TestUniqueAmongTheLiving(Mortal):
                 self.assertEqual(["name"], conflict.columns)
             self.assertEqual([[keys[0]]], await self.living(model))
             self.assertEqual(3, len(self.all_rows(model)))
+
+    async def test_a_migration_makes_a_table_unique_among_its_living_rows(self):
+        for flavour in FAMILIES:
+            table = models.soft_deletable(
+                sa.Table(
+                    f"mortal_migrated_{flavour}",
+                    models.new_metadata(),
+                    sa.Column("id", sa.Integer, primary_key=True),
+                    sa.Column("name", sa.String(20)),
+                ),
+                flavour,
+            )
+            self.addCleanup(self.place.do, f"DROP TABLE IF EXISTS {table.name}")
+            self.place.do(f"DROP TABLE IF EXISTS {table.name}")
+            with self.place.observer.connect() as connection:
+                table.create(connection)
+                for _ in range(2):
+                    models.create_unique_alive(connection, table, "name")
+                    connection.execute(table.insert(), [{"id": 1, "name": "a"}])
+                    with self.raising(sa.exc.IntegrityError):
+                        connection.execute(table.insert(), [{"id": 2, "name": "a"}])
+                    connection.execute(table.update().values(removal_of(table).values(table)))
+                    connection.execute(table.insert(), [{"id": 2, "name": "a"}])
+                    models.drop_unique_alive(connection, table, "name")
+                    connection.execute(table.insert(), [{"id": 3, "name": "a"}])
+                    connection.execute(table.delete())
 
     async def test_many_are_restored_by_a_criterion_or_none(self):
         family = FAMILIES["time"]
