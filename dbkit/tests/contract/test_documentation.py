@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import unittest
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -220,6 +221,27 @@ class TestOutbox(ExampleCase):
         self.assertEqual(2, orders.outbox.deliver(consumer.receive).delivered)
         self.assertEqual([1, 2], consumer.mails())
         orders.db.dispose()
+
+
+class TestSoftDelete(ExampleCase):
+    def test_servers_are_deleted_had_back_and_purged(self):
+        kept = self.load("servers_kept")
+        self.addCleanup(kept.models.Base.registry.dispose)
+        self.addCleanup(kept.models.Base.metadata.clear)
+        kept.create_tables()
+        first = kept.create("web", 10, 20)
+        kept.note(first, "rack", "r7")
+        self.assertRaises(DBDuplicateEntry, kept.create, "web")
+        kept.delete(first)
+        self.assertEqual(([], []), (kept.names(), kept.disks()))
+        second = kept.create("web", 30)
+        self.assertEqual(f"the name is in use by server {second}", kept.restore(first))
+        kept.delete(second)
+        self.assertEqual("web", kept.restore(first))
+        self.assertEqual((["web"], [10, 20]), (kept.names(), kept.disks()))
+        self.assertEqual(0, kept.clean_up(timedelta(days=90)).rows)
+        self.assertEqual(2, kept.clean_up(timedelta(0)).rows)
+        kept.db.dispose()
 
 
 class TestPages(testtools.TestCase):
