@@ -85,7 +85,7 @@ class TrackedConnection(RuledConnection):
             self._look_at(statement, execution_options)
         result = super().execute(statement, parameters, execution_options=execution_options)
         self.used = True
-        if self.on_hidden is not None and statement.__class__ in CHANGING:
+        if self.on_hidden is not None and statement.__class__.__name__ in CHANGING:
             about = statement.table.__dict__  # looked at without a call: this is the way of each flush
             if "element" in about or ("info" in about and GUARDED in about["info"]):
                 self.tell_hidden(statement, parameters, execution_options)

@@ -11,14 +11,15 @@ from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.sql.dml import Delete, Update
+from sqlalchemy.sql.dml import Delete
 
 from dbkit.filters.compiler import switch_off
 from dbkit.filters.marks import has_guarded
 from dbkit.filters.texts import refuse_guarded
 from dbkit.filters.visibility import changed_by
 
-CHANGING = frozenset({Delete, Update})
+CHANGING = frozenset({"Delete", "Update", "AnnotatedDelete", "AnnotatedUpdate"})
+"""The names of the classes of statements that may hide rows; the ORM's are annotated."""
 _VARIANTS = "_dbkit_variants"
 
 
@@ -62,7 +63,7 @@ class RuledConnection(Connection):
         """Tell who asks that a statement may have hidden rows, or shown them again."""
         table = changed_by(statement, parameters, options, self.off)
         if table is not None and self.on_hidden is not None:
-            self.on_hidden(table, statement.__class__ is Delete)
+            self.on_hidden(table, isinstance(statement, Delete))
 
 
 def variant_of(dialect: Dialect, names: frozenset[str]) -> Dialect:

@@ -77,12 +77,11 @@ def scoped(
     .. versionadded:: 0.1
     """
     found = _Scope(name, column, value, many, shared)
-    made = rule(name, target, found.criterion)
     if isinstance(target, Table):
         found.fill_in(target)
     else:
         each_mapper(target, found.watch)
-    return made
+    return rule(name, target, found.criterion)
 
 
 class _Scope:

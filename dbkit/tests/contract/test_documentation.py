@@ -244,6 +244,20 @@ class TestSoftDelete(ExampleCase):
         kept.db.dispose()
 
 
+class TestTenants(ExampleCase):
+    def test_each_project_has_its_own_and_drafts_are_seen_by_name(self):
+        articles = self.load("articles")
+        articles.create_tables()
+        for project in ("red", "blue"):
+            articles.write(project, f"news of {project}")
+            articles.publish(project)
+            articles.write(project, "a draft")
+        self.assertEqual(["news of red"], articles.titles("red"))
+        self.assertEqual(["a draft"], articles.drafts("blue"))
+        self.assertEqual({"red": 2, "blue": 2}, articles.count_for_the_bill())
+        articles.db.dispose()
+
+
 class TestPages(testtools.TestCase):
     def test_every_program_stands_on_a_page(self):
         text = "\n".join(page.read_text(encoding="utf-8") for page in USER.glob("*.rst"))

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import FromGrouping, Join
 
+from dbkit.engines.variant import CHANGING
 from dbkit.filters.compiler import Filtering
 
 ITEM = Table("compiled_item", MetaData(), Column("id", Integer, primary_key=True))
@@ -38,9 +39,9 @@ SELECTING = (
     "escape_literal_column",
     "get_statement_hint_text",
 )
-CHANGING = ("visit_update", "visit_delete", "visit_insert")
+WRITING = ("visit_update", "visit_delete", "visit_insert")
 CONFLICTING = ("visit_on_conflict_do_update", "visit_on_duplicate_key_update")
-for _name in (*SELECTING, *CHANGING, *CONFLICTING):
+for _name in (*SELECTING, *WRITING, *CONFLICTING):
     setattr(Noting, _name, _noted(_name))
 
 
@@ -64,10 +65,10 @@ class TestCompilers(testtools.TestCase):
             *self.calls(sqlite.insert(ITEM).values(id=1).on_conflict_do_update(set_={"id": 2})),
             *self.calls(mysql.insert(ITEM).values(id=1).on_duplicate_key_update(id=2), mysql),
         }
-        self.assertEqual({*SELECTING, *CHANGING, *CONFLICTING}, called)
+        self.assertEqual({*SELECTING, *WRITING, *CONFLICTING}, called)
 
     def test_each_is_replaced_by_the_filters(self):
-        self.assertEqual([], [name for name in (*SELECTING, *CHANGING, *CONFLICTING) if name not in vars(Filtering)])
+        self.assertEqual([], [name for name in (*SELECTING, *WRITING, *CONFLICTING) if name not in vars(Filtering)])
 
     def test_postgresql_calls_the_same_for_conflicts(self):
         statement = postgresql.insert(ITEM).values(id=1).on_conflict_do_update(index_elements=["id"], set_={"id": 2})
@@ -100,6 +101,12 @@ class TestCompilers(testtools.TestCase):
         statement = mysql.insert(ITEM).values(id=1).on_duplicate_key_update(id=2)
         self.assertEqual(["id"], list(statement._post_values_clause.update))
         self.assertIsNone(statement._post_values_clause._parameter_ordering)
+
+    def test_the_orms_statements_have_classes_of_these_names(self):
+        for statement in (update(ITEM), delete(ITEM)):
+            name = type(statement).__name__
+            self.assertEqual(f"Annotated{name}", type(statement._annotate({"x": 1})).__name__)
+            self.assertLessEqual({name, f"Annotated{name}"}, CHANGING)
 
     def test_a_join_of_joins_is_grouped(self):
         a, b, c = ITEM.alias(), ITEM.alias(), ITEM.alias()

@@ -18,6 +18,7 @@ MODULES = (
     "dbkit",
     "dbkit.enginefacade",
     "dbkit.exceptions",
+    "dbkit.filters",
     "dbkit.models",
     "dbkit.outbox",
     "dbkit.queries",
