@@ -77,19 +77,20 @@ def condemn(session: Session, instance: object) -> None:
     What dies with it is what a relationship with the cascade "delete" leads to, as far as it is marked when it is
     deleted. Anything else stays as it is: the row that it refers to is still there.
     """
-    visited: set[InstanceState[Any]] = set()
-    moments: dict[Any, Any] = {}
+    dying: dict[InstanceState[Any], tuple[Any, MarkedClass]] = {}
     waiting = [instance]
     while waiting:
         each = waiting.pop()
         state = instance_state(each)
         marked: MarkedClass | None = state.manager.info.get(MARKED)
-        if state in visited or state.key is None or marked is None:
+        if state in dying or state.key is None or marked is None or marked.is_marked(each):
             continue
-        visited.add(state)
-        if marked.is_marked(each):
-            continue
-        waiting.extend(children(session, each))  # before the mark: they are found by the living
+        _check_key(each, marked)
+        dying[state] = each, marked
+        waiting.extend(children(session, each))
+    # not before all are found: what loads them would flush the marks of some
+    moments: dict[Any, Any] = {}
+    for each, marked in dying.values():
         _mark(each, marked, moments)
 
 
@@ -116,17 +117,24 @@ def _selected(session: Session, instance: object, relation: RelationshipProperty
     return list(session.scalars(query))
 
 
+def _check_key(instance: Any, marked: MarkedClass) -> None:
+    marking, table = marked.marking, marked.table
+    if marking.flavour is not Flavour.KEY:
+        return
+    key = getattr(instance, marked.attribute(key_name(table, marking)))
+    if not marking.is_marked(key, column_of(table, marking.mark)):
+        raise DBDataError(
+            table=table.name,
+            message=f"a row of the table {table.name} cannot be marked as deleted by its key, which is the value that "
+            "stands for a living row (0, an empty text, the nil UUID); give it another key, or the table the flavour "
+            "'time'",
+        )
+
+
 def _mark(instance: Any, marked: MarkedClass, moments: dict[Any, Any]) -> None:
     marking, table = marked.marking, marked.table
     if marking.flavour is Flavour.KEY:
         key = getattr(instance, marked.attribute(key_name(table, marking)))
-        if not marking.is_marked(key, column_of(table, marking.mark)):
-            raise DBDataError(
-                table=table.name,
-                message=f"a row of the table {table.name} cannot be marked as deleted by its key, which is the value "
-                "that stands for a living row (0, an empty text, the nil UUID); give it another key, or the table "
-                "the flavour 'time'",
-            )
         set_attribute(instance, marked.mark, key)
     elif marking.flavour is Flavour.FLAG:
         set_attribute(instance, marked.mark, True)

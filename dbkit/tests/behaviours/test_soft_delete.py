@@ -6,12 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import dbkit
 from dbkit import models
 from dbkit.exceptions import DBDataError, DBDuplicateEntry, RestoreConflict, Staleness, StaleRow
 from dbkit.filters.marks import removal_of
 from dbkit.tests.behaviours import mortals
-from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT
+from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.combinations import ONE, ONE_PER_PRODUCT
 from dbkit.tests.behaviours.mortals import FAMILIES, Animal, Cat, Dog, Imperative, Label, Tag
 
 
@@ -145,6 +146,21 @@ class TestDeletedObjects(Mortal):
             self.assertEqual([2], self.all_rows(family.Parent), flavour)
             self.assertEqual([21, 22], self.all_rows(family.Child), flavour)
             self.assertEqual([21, 22], self.all_rows(family.Grandchild), flavour)
+
+    @on(ONE)
+    async def test_what_others_have_changed_meanwhile_is_not_deleted(self):
+        family = FAMILIES["time"]
+        await self.store_all(family.tree(1))
+        async with self.writer() as session:
+            parent = await session.get(family.Parent, 1)
+            changed = sa.update(family.Parent).values(name="z").options(dbkit.blind_update())
+            await session.execute(changed, execution_options={"synchronize_session": False})
+            savepoint = await session.begin_nested()
+            await session.delete(parent)
+            stale = await self.raises(StaleRow, session.flush)
+            self.assertEqual((Staleness.STALE, 1), (stale.reason, stale.key))
+            await savepoint.rollback()
+        self.assertEqual([[1], *[[11, 12]] * 4], await self.living(*family.marked))
 
     async def test_a_key_that_stands_for_a_living_row_is_refused(self):
         await self.store_all(Animal(id=0))

@@ -14,6 +14,7 @@ from pathlib import Path
 import fixtures
 
 import dbkit
+from dbkit.cmd.application import Application
 from dbkit.cmd.purge import age
 from dbkit.tests.unit.test_cmd import CommandTestCase
 
@@ -137,8 +138,6 @@ class TestPurgeCommand(CommandTestCase):
             def isatty(self):
                 return True
 
-        from dbkit.cmd.application import Application
-
         screen = Terminal()
         application = Application()
         application.stdout = screen
@@ -148,6 +147,17 @@ class TestPurgeCommand(CommandTestCase):
         self.assertEqual(0, code)
         self.assertIn("49/50", screen.getvalue())
         self.assertIn("server: 49 rows removed", screen.getvalue())
+
+    def test_interrupted_it_says_so_and_ends_with_130(self):
+        class Impatient(io.StringIO):
+            def isatty(self):
+                raise KeyboardInterrupt
+
+        application = Application()
+        application.stdout, application.stderr = Impatient(), io.StringIO()
+        code = application.run(["purge", "--url", self.url, "--models", "purged_models:Base", "--older-than", "0s"])
+        self.assertEqual(130, code)
+        self.assertIn("run it again for the rest", application.stderr.getvalue())
 
     def test_a_process_that_is_killed_between_two_batches_has_lost_nothing(self):
         self.db.dispose()
