@@ -140,7 +140,8 @@ def wish_for(target: Target, instance: Any, values: Mapping[Any, Any] | None, ex
     key = state.identity or mapper.primary_key_from_instance(instance)
     if expected is None:
         expected = _seen_of(target, seen, wanted)
-    return wish_of(target, tuple(key), expected, wanted, seen)
+    columns = target.table.columns
+    return wish_of(target, tuple(key), expected, wanted, {columns[name]: value for name, value in seen.items()})
 
 
 def _seen_of(target: Target, seen: Mapping[str, Any], wanted: Mapping[Any, Any]) -> Any:

@@ -65,7 +65,8 @@ class Sight:
     def look(self, connection: Executing, criteria: Sequence[ColumnElement[bool]]) -> list[Row]:
         """Return the rows that meet the criteria, those among them that are marked as deleted."""
         found = connection.execute(self._statement(criteria)).mappings().all()
-        return [Row({name: row[name] for name in self.table.columns.keys()}, bool(row[_ALIVE])) for row in found]
+        columns = self.table.columns
+        return [Row({each.key: row[each] for each in columns}, bool(row[_ALIVE])) for row in found]
 
     def conflict(self, row: Row | None, key: Any, expected: Any, seen: Mapping[str, Any], **fields: Any) -> StaleRow:
         """Return the error for a row that was found like this.

@@ -46,13 +46,23 @@ def stale_flush(
         stale = conflicts[0]
         stale.others = tuple(conflicts[1:])
     else:
-        stale = StaleRow(Staleness.STALE, message=_UNKNOWN)
+        stale = StaleRow(Staleness.STALE, message=_UNKNOWN, **_only_one(versions))
     stale.orig = error
     is_lost = connection is not None and connection.doom is not None
     stale.outcome = Outcome.ROLLED_BACK if is_lost else Outcome.ABORTED
     if connection is not None and is_lost:
         connection.doom = connection.last_error = stale
     return stale
+
+
+def _only_one(versions: Sequence[tuple[InstanceState[Any], Any]]) -> dict[str, Any]:
+    """Return what is known without a question, where there is no choice."""
+    if len(versions) != 1 or versions[0][0].key is None:
+        return {}
+    state, version = versions[0]
+    key = _key(state)
+    table: Any = state.manager.mapper.local_table
+    return {"key": key[0] if len(key) == 1 else key, "expected": version, "table": getattr(table, "name", None)}
 
 
 def _conflicts(connection: TrackedConnection, versions: Sequence[tuple[InstanceState[Any], Any]]) -> list[StaleRow]:
