@@ -147,9 +147,12 @@ class TestCombiner(Combining):
         database = self.database()
         with self.place.observer.connect() as connection:
             dbkit.tokens.create_token_table(connection)
-        combiner = Combiner(database, Page.hits, exactly_once=True)
-        self.assertEqual([7], await self.together(combiner, (1, 7)))
-        self.assertEqual(7, self.page()[2])
+        for exactly_once, expected in ((True, int), (False, CommitUnknown)):
+            combiner = Combiner(database, Page.hits, exactly_once=exactly_once)
+            with fail_next(database, at="COMMIT", error=CommitUnknown, executed=True):
+                results = await self.together(combiner, (1, 7))
+            self.assertEqual([expected], [type(each) for each in results])
+        self.assertEqual(14, self.page()[2])  # the one that nobody knows of was stored as well
 
 
 @behaviours(ASYNCIO & ONE_PER_PRODUCT - ONE)
