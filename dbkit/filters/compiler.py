@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from dbkit.filters.changes import guarded_update, refuse_blind_update, removing
-from dbkit.filters.conflicts import guarded_upsert, refuse_replacing
+from dbkit.filters.conflicts import counting_up, counting_up_duplicate, guarded_upsert, refuse_replacing
 from dbkit.filters.froms import Filtered, Guarding
 from dbkit.filters.options import switched_off
 from dbkit.filters.texts import refuse_guarded
@@ -82,6 +82,16 @@ class Filtering(SQLCompiler):
         refuse_guarded(textclause.text, self._switched_off())
         return super().visit_textclause(textclause, *args, **kw)  # type: ignore[no-untyped-call]
 
+    def visit_tstring(self, tstring: Any, *args: Any, **kw: Any) -> Any:
+        """Write a template string of SQLAlchemy 2.1; tables that are put into it are a part of the text."""
+        text = super().visit_tstring(tstring, *args, **kw)  # type: ignore[no-untyped-call]
+        refuse_guarded(text, self._switched_off())
+        return text
+
+    def visit_custom_op_binary(self, element: Any, operator: Any, **kw: Any) -> Any:
+        refuse_guarded(operator.opstring, self._switched_off())
+        return super().visit_custom_op_binary(element, operator, **kw)  # type: ignore[no-untyped-call]
+
     def escape_literal_column(self, text: Any) -> Any:
         refuse_guarded(text, self._switched_off())
         return super().escape_literal_column(text)  # type: ignore[no-untyped-call]
@@ -97,6 +107,7 @@ class Filtering(SQLCompiler):
         outside = self._switched_off()
         self._off = outside | switched_off(update_stmt)
         try:
+            refuse_replacing(update_stmt, self._guarding())
             state = update_stmt._compile_state_factory(update_stmt, self, **kw)
             found = refuse_blind_update(state.statement, update_stmt, self.column_keys)
             found = guarded_update(found, state, self._guarding())
@@ -155,7 +166,9 @@ class Filtering(SQLCompiler):
 
     def visit_on_conflict_do_update(self, on_conflict: Any, **kw: Any) -> Any:
         """Write PostgreSQL's and SQLite's way of changing what is there already, unless it is hidden."""
-        criteria = self._guarding().criteria(self._inserted_into())
+        table = self._inserted_into()
+        on_conflict = counting_up(on_conflict, table)
+        criteria = self._guarding().criteria(table)
         if criteria:
             on_conflict = copy.copy(on_conflict)
             where = on_conflict.update_whereclause
@@ -165,6 +178,7 @@ class Filtering(SQLCompiler):
     def visit_on_duplicate_key_update(self, on_duplicate: Any, **kw: Any) -> Any:
         """Write MySQL's way of changing what is there already, unless it is hidden."""
         table = self._inserted_into()
+        on_duplicate = counting_up_duplicate(on_duplicate, table)
         criteria = self._guarding().criteria(table)
         if criteria:
             on_duplicate = guarded_upsert(on_duplicate, table, criteria)

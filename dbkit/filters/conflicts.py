@@ -6,27 +6,51 @@ import copy
 import re
 from typing import Any
 
-from sqlalchemy import and_, case, literal
+from sqlalchemy import Table, and_, case, literal
 from sqlalchemy.sql.elements import ClauseElement
 
 from dbkit.exceptions import FilterError
 from dbkit.filters.froms import Criteria, Guarding
+from dbkit.filters.marks import version_of
 
 _REPLACES = re.compile(r"\bREPLACE\b", re.IGNORECASE)
 
 
 def refuse_replacing(statement: Any, guarding: Guarding) -> None:
-    """Refuse an INSERT OR REPLACE into a guarded table: the row that it deletes could be a hidden one.
+    """Refuse INSERT OR REPLACE, and UPDATE OR REPLACE, of a guarded table: what it deletes could be a hidden row.
 
     :raises FilterError: it is one.
     """
     for prefix, _dialect in statement._prefixes:
         text = getattr(prefix, "text", "")
         if _REPLACES.search(text) and guarding.is_guarded(statement.table):
+            verb = type(statement).__name__.removeprefix("Annotated").upper()
             raise FilterError(
-                f"INSERT {text} into the table {statement.table.name!r}, whose rows are filtered, would delete rows "
-                "that a rule hides, and nobody would notice; use on_conflict_do_update()"
+                f"{verb} {text} of the table {statement.table.name!r}, whose rows are filtered, would delete rows that "
+                "a rule hides, and nobody would notice; use on_conflict_do_update()"
             )
+
+
+def counting_up(on_conflict: Any, table: Any) -> Any:
+    """Return an ON CONFLICT DO UPDATE that counts the version up; itself if it does so, or there is none."""
+    version = version_of(table) if isinstance(table, Table) else None
+    given = dict(on_conflict.update_values_to_set)
+    if version is None or version in given or version.key in given:
+        return on_conflict
+    found = copy.copy(on_conflict)
+    found.update_values_to_set = [*given.items(), (version.key, version + 1)]
+    return found
+
+
+def counting_up_duplicate(on_duplicate: Any, table: Any) -> Any:
+    """Return an ON DUPLICATE KEY UPDATE that counts the version up; itself if it does so, or there is none."""
+    version = version_of(table) if isinstance(table, Table) else None
+    given = dict(on_duplicate.update)
+    if version is None or version in given or version.key in given:
+        return on_duplicate
+    found = copy.copy(on_duplicate)
+    found.update = {**given, version.key: version + 1}
+    return found
 
 
 def guarded_upsert(on_duplicate: Any, table: Any, criteria: Criteria) -> Any:

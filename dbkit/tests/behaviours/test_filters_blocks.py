@@ -40,6 +40,10 @@ class Shelf(OfProject, Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
+class Lid(Box):
+    """A class without a table of its own."""
+
+
 REGION: ContextVar[str] = ContextVar("region")
 
 
@@ -149,6 +153,10 @@ class TestSwitchedOff(Filtered):
             owner = (await session.scalars(select(M.Owner).options(options))).all()[1]
             self.assertEqual(101, owner.id)
             self.assertEqual([2, 102], await session.run_sync(lambda s: [each.id for each in owner.pets]))
+
+    async def test_an_option_of_get_counts(self):
+        async with self.reader() as session:
+            self.assertEqual("o101", (await session.get(M.Owner, 101, options=[dbkit.without(M.rule)])).name)
 
     async def test_driver_sql_that_names_a_guarded_table_is_refused(self):
         async with self.writer.connection() as connection:
@@ -271,9 +279,6 @@ class TestValuesOfTheMoment(Filtered):
                 self.assertEqual([1], (await session.scalars(statement, {"blocks_project": 9})).all())
 
     def test_a_rule_needs_a_table_of_the_class(self):
-        class Lid(Box):
-            pass
-
         for target in (Lid, 5):
             self.assertRaises(FilterError, filters.rule, "blocks_lid", target, lambda each: each.c.id == 1)
         self.assertRaises(FilterError, filters.scoped, "blocks_none", Box.__table__, "nothing")

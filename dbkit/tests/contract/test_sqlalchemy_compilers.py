@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import inspect
 
+import sqlalchemy
 import testtools
-from sqlalchemy import Column, Integer, MetaData, Table, delete, insert, literal_column, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnDefault,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.selectable import FromGrouping, Join
 
@@ -38,6 +54,7 @@ SELECTING = (
     "visit_textclause",
     "escape_literal_column",
     "get_statement_hint_text",
+    "visit_custom_op_binary",
 )
 WRITING = ("visit_update", "visit_delete", "visit_insert")
 CONFLICTING = ("visit_on_conflict_do_update", "visit_on_duplicate_key_update")
@@ -58,7 +75,11 @@ class TestCompilers(testtools.TestCase):
 
     def test_each_method_that_is_replaced_is_called(self):
         called = {
-            *self.calls(select(ITEM, literal_column("1")).where(text("1 = 1")).with_statement_hint("/* x */")),
+            *self.calls(
+                select(ITEM, literal_column("1"))
+                .where(text("1 = 1"), ITEM.c.id.op("=")(1))
+                .with_statement_hint("/* x */")
+            ),
             *self.calls(update(ITEM).values(id=1)),
             *self.calls(delete(ITEM)),
             *self.calls(insert(ITEM).values(id=1)),
@@ -107,6 +128,34 @@ class TestCompilers(testtools.TestCase):
             name = type(statement).__name__
             self.assertEqual(f"Annotated{name}", type(statement._annotate({"x": 1})).__name__)
             self.assertLessEqual({name, f"Annotated{name}"}, CHANGING)
+
+    def test_template_strings_are_written_by_this_method(self):
+        if not sqlalchemy.__version__.startswith("2.0"):
+            self.assertTrue(hasattr(SQLCompiler, "visit_tstring"))
+
+    def test_a_column_is_given_a_default_by_this_method(self):
+        item = Column("x", Integer)
+        ColumnDefault(1)._set_parent_with_dispatch(item)
+        self.assertEqual(1, item.default.arg)
+
+    def test_the_orm_tells_how_it_sees_to_its_own_objects(self):
+        told = []
+
+        class Recording(Connection):
+            def execute(self, statement, parameters=None, *, execution_options=None):
+                told.append(execution_options["_sa_orm_update_options"]._synchronize_session)
+                return super().execute(statement, parameters, execution_options=execution_options)
+
+        class Mapped:
+            pass
+
+        registry().map_imperatively(Mapped, ITEM)
+        engine = create_engine("sqlite://")
+        ITEM.metadata.create_all(engine)
+        with Recording(engine) as connection, Session(connection) as session:
+            for how in ("evaluate", False):
+                session.execute(delete(Mapped), execution_options={"synchronize_session": how})
+        self.assertEqual(["evaluate", False], told)
 
     def test_a_join_of_joins_is_grouped(self):
         a, b, c = ITEM.alias(), ITEM.alias(), ITEM.alias()

@@ -265,7 +265,18 @@ class TestWriting(Compiling):
 
     def test_replacing_is_refused(self):
         self.assertRaises(FilterError, self.sql, insert(OWNER).values(id=1).prefix_with("OR REPLACE"))
+        self.assertRaises(FilterError, self.sql, update(OWNER).values(id=1).prefix_with("OR REPLACE"))
         self.sql(insert(FREE).values(id=1).prefix_with("OR REPLACE"))
+
+    def test_an_upsert_counts_the_version_up(self):
+        statement = postgresql.insert(PET).values(id=1)
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_={"owner_id": 2})
+        self.ends("SET owner_id = 2, version = (fc_pet.version + 1) WHERE fc_pet.dead = 0", statement, postgresql)
+        statement = postgresql.insert(PET).values(id=1)
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_={PET.c.version: 2})
+        self.assertNotIn("+ 1", self.sql(statement, postgresql))
+        found = self.sql(mysql.insert(PET).values(id=1).on_duplicate_key_update(owner_id=2), mysql)
+        self.assertIn("version = CASE WHEN (fc_pet.dead = 0) THEN fc_pet.version + ", found)
 
 
 class TestBlindUpdates(Compiling):
@@ -329,6 +340,7 @@ class TestText(Compiling):
             text("SELECT id FROM fc_pet").columns(plain_column("id")).subquery().select(),
             select(FREE).with_statement_hint("UNION SELECT * FROM fc_pet"), select(FREE).suffix_with("JOIN fc_pet"),
             select(FREE).order_by(text("(SELECT 1 FROM fc_pet)")),
+            select(FREE).where(FREE.c.id.op("IN (SELECT id FROM fc_pet) OR 1 =")(1)),
         ):  # fmt: skip
             self.assertRaises(FilterError, self.sql, statement)
 
