@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 
 from dbkit.exceptions import FilterError, ForeignScope, RuleValueMissing
 from dbkit.filters.classes import each_mapper, put
-from dbkit.filters.marks import Rule
+from dbkit.filters.marks import Rule, rules_of
 
 _VALUES: ContextVar[Mapping[str, Any]] = ContextVar("dbkit_scope", default=MappingProxyType({}))
 
@@ -133,6 +133,17 @@ class _Scope:
         event.listen(mapper, "before_insert", check)
         event.listen(mapper, "before_update", check)
 
+    def refuse_foreign(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Refuse rows for another tenant."""
+        key = self._column_of(table).key
+        for value in {row[key] for row in rows if row.get(key) is not None}:
+            if not self._is_mine(value, table.name):
+                raise ForeignScope(
+                    f"a row of {table.name!r} would be stored for another {self._name} than the one on whose behalf "
+                    f"the code runs; leave {key!r} out, which is filled in, or open the block with "
+                    f".without({self._name!r})"
+                )
+
     def _is_mine(self, value: Any, table: str) -> bool:
         mine = self._reader(table)()
         return value in mine if self._many else bool(value == mine)
@@ -172,6 +183,19 @@ class _Scope:
                 f"{len(found)} values that it may have; say which"
             )
         return found[0]
+
+
+def refuse_foreign(table: Table, rows: Iterable[Mapping[str, Any]], off: frozenset[str]) -> None:
+    """Refuse rows for another tenant, which are to be stored without the ORM.
+
+    :param rows: values by the keys of columns; what is left out is filled in.
+    :param off: the names of the rules that do not count.
+    :raises ForeignScope: there is one.
+    """
+    for each in rules_of(table):
+        owner = getattr(each.criterion, "__self__", None)
+        if isinstance(owner, _Scope) and each.name not in off:
+            owner.refuse_foreign(table, rows)
 
 
 def _how(value: Any, name: str) -> str:

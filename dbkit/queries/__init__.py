@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from dbkit.queries.batches import Written
+from dbkit.queries.bulk import (
+    adelete_many,
+    ainsert_many,
+    aupdate_many,
+    aupsert,
+    delete_many,
+    insert_many,
+    update_many,
+    upsert,
+)
 from dbkit.queries.combiner import Combiner
 from dbkit.queries.compare_and_swap import (
     acompare_and_swap,
@@ -13,6 +24,7 @@ from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
 from dbkit.queries.purges import Purge, Purged, apurge, purge
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
+from dbkit.queries.streaming import astream, stream
 from dbkit.queries.swapping import Swapped
 from dbkit.queries.update_match import (
     CantUpdateException,
@@ -41,18 +53,26 @@ __all__ = [
     "Purged",
     "Swap",
     "Swapped",
+    "Written",
     "acompare_and_swap",
     "acompare_and_swap_all",
+    "adelete_many",
     "aincrement",
+    "ainsert_many",
     "apurge",
+    "astream",
+    "aupdate_many",
     "aupdate_on_match",
     "aupdate_returning_pk",
+    "aupsert",
     "compare_and_swap",
     "compare_and_swap_all",
+    "delete_many",
     "etag",
     "etag_of",
     "if_match",
     "increment",
+    "insert_many",
     "is_fresh",
     "manufacture_criteria",
     "manufacture_entity_criteria",
@@ -60,6 +80,9 @@ __all__ = [
     "parse_etags",
     "purge",
     "require_match",
+    "stream",
+    "update_many",
     "update_on_match",
     "update_returning_pk",
+    "upsert",
 ]
