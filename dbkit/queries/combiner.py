@@ -134,7 +134,7 @@ class Combiner:
         batches.line.enter(ticket)
         return ticket
 
-    def store(self, transaction: Transaction, tickets: list[Ticket]) -> dict[int, Any]:
+    def _store(self, transaction: Transaction, tickets: list[Ticket]) -> dict[int, Any]:
         """Store what was handed in; return what each gets, by its place."""
         groups: dict[tuple[Any, ...], list[int]] = {}
         for place, ticket in enumerate(tickets):
@@ -175,13 +175,13 @@ class Combiner:
                 results[place] = error
         return results
 
-    def note(self, count: int) -> None:
+    def _note(self, count: int) -> None:
         """Count a transaction that has stored so many callers' parts."""
         with self._lock:
             self.transactions += 1
             self.added += count
 
-    def writer(self, function: Callable[[], Any]) -> Any:
+    def _as_writer(self, function: Callable[[], Any]) -> Any:
         """Return a function as a writer of the combiner's, run again when that is safe."""
         return decorate(function, self._spec, _Holder(self._database), lambda function: None)
 
@@ -204,13 +204,13 @@ class _Batches:
         self._tickets: list[Ticket] = []
         self._leading: set[asyncio.Task[None]] = set()
         write = self._write if colour is Colour.BLOCKING else self._awrite
-        self._store: Callable[[], Any] = combiner.writer(write)
+        self._store: Callable[[], Any] = combiner._as_writer(write)
 
     def _write(self) -> dict[int, Any]:
-        return self._combiner.store(innermost().physical(), self._tickets)
+        return self._combiner._store(innermost().physical(), self._tickets)
 
     async def _awrite(self) -> dict[int, Any]:
-        return await in_task(partial(self._combiner.store, innermost().physical(), self._tickets))
+        return await in_task(partial(self._combiner._store, innermost().physical(), self._tickets))
 
     def _nothing(self) -> bool:
         """Take what is waiting; return whether that is nothing: its callers were cancelled."""
@@ -256,7 +256,7 @@ class _Batches:
             return
         outcome = Outcome.COMMITTED if error is None else getattr(error, "outcome", Outcome.NOT_STARTED)
         if results is not None:
-            self._combiner.note(len(tickets))
+            self._combiner._note(len(tickets))
             settle(tickets, results)
         elif outcome in (Outcome.COMMITTED, Outcome.UNKNOWN):  # what the values were has died with the leader
             fail(tickets, in_doubt(getattr(error, "token", None)))
