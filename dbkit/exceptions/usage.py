@@ -133,6 +133,22 @@ class AlreadyStartedError(UsageError, TypeError):
     """Settings cannot change once the engines are started."""
 
 
+class InvalidCursor(UsageError, ValueError):
+    """The cursor of a page was changed on its way, or belongs to another order or filter."""
+
+
+class InvalidSortKey(UsageError, ValueError):
+    """Rows cannot be sorted by this.
+
+    :param key: what was given as the sort key.
+    """
+
+    def __init__(self, key: object = None, **fields: Any) -> None:
+        fields.setdefault("message", f"the sort key {key!s} is no column, hybrid or expression of what is selected")
+        super().__init__(**fields)
+        self.key = key
+
+
 class BackendNotAvailable(DBError):
     """A test's database cannot be had here; the text says what is missing."""
 

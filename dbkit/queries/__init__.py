@@ -22,6 +22,7 @@ from dbkit.queries.compare_and_swap import (
 )
 from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
+from dbkit.queries.pagination import Page, Pages
 from dbkit.queries.purges import Purge, Purged, apurge, purge
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
 from dbkit.queries.streaming import astream, stream
@@ -49,6 +50,8 @@ __all__ = [
     "MultiRowsMatched",
     "NoRowsMatched",
     "OneOf",
+    "Page",
+    "Pages",
     "Purge",
     "Purged",
     "Swap",

@@ -56,6 +56,7 @@ COLOURED = frozenset(
         "dbkit.database",
         "dbkit.outbox.colours",
         "dbkit.outbox.outbox",
+        "dbkit.queries.pagination.pages",
         "dbkit.queries.combiner",
         "dbkit.queries.combining",
         "dbkit.queries.compare_and_swap",

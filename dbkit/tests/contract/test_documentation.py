@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import unittest
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -256,6 +256,20 @@ class TestTenants(ExampleCase):
         self.assertEqual(["a draft"], articles.drafts("blue"))
         self.assertEqual({"red": 2, "blue": 2}, articles.count_for_the_bill())
         articles.db.dispose()
+
+
+class TestPagination(ExampleCase):
+    def test_orders_come_newest_first_and_those_not_shipped_before_them(self):
+        example = self.load("paged_orders")
+        example.create_tables()
+        for number in range(1, 31):
+            example.add(number, datetime(2026, 1, number) if number % 3 else None)
+        first, before, cursor = example.orders()
+        second, back, end = example.orders(cursor)
+        self.assertEqual((20, 10, None, None), (len(first), len(second), before, end))
+        self.assertEqual((30, 29), (first[0], first[10]))
+        self.assertEqual(first, example.orders(back)[0])
+        example.db.dispose()
 
 
 class TestPages(testtools.TestCase):

@@ -1,0 +1,151 @@
+"""Pages: every sequence of pages is complete and in order, forward and back, wherever NULL is put."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import testtools
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, select
+
+from dbkit.exceptions import InvalidCursor, InvalidSetting, InvalidSortKey, UsageError
+from dbkit.queries import Pages
+
+KEY = b"a secret of sixteen bytes"
+METADATA = MetaData()
+ROWS = Table(
+    "paged", METADATA, Column("id", Integer, primary_key=True), Column("a", Integer), Column("b", Integer),
+    Column("c", Integer),
+)  # fmt: skip
+VALUES = (None, 1, 2)
+WAYS = tuple(itertools.product((False, True), (None, True, False)))
+
+
+def filled(connection, count=27):
+    """Create the table and fill it with each combination of values in a shuffled order."""
+    METADATA.create_all(connection)
+    values = list(itertools.product(VALUES, repeat=3))[:count]
+    random.Random(7).shuffle(values)
+    rows = [{"id": n, "a": a, "b": b, "c": c} for n, (a, b, c) in enumerate(values, 1)]
+    connection.execute(ROWS.insert(), rows)
+    return rows
+
+
+def term(name, descending, nulls_first):
+    """Return a sort key."""
+    found = ROWS.c[name].desc() if descending else ROWS.c[name].asc()
+    if nulls_first is None:
+        return found
+    return found.nulls_first() if nulls_first else found.nulls_last()
+
+
+def expected(rows, ways, nulls_are_smallest):
+    """Return the ids in their order, found by Python's sort."""
+    found = sorted(rows, key=lambda row: row["id"], reverse=bool(ways and ways[-1][0]))
+    for name, (descending, nulls_first) in reversed(list(zip("abc", ways, strict=False))):
+        first = nulls_are_smallest is not descending if nulls_first is None else nulls_first
+        found.sort(key=lambda row: row[name] or 0, reverse=descending)
+        found.sort(key=lambda row: (row[name] is None) is not first)
+    return [row["id"] for row in found]
+
+
+def walked(connection, pages):
+    """Return the ids read forward, read back from the last page, and back from the last page reached forward."""
+    forward, page = [], pages.page(connection)
+    forward += page.items
+    while page.has_next:
+        page = pages.page(connection, page.next)
+        forward += page.items
+    ways = [forward]
+    for end in (page, pages.last(connection)):
+        page = end
+        back = list(page.items)
+        while page.has_previous:
+            page = pages.page(connection, page.previous)
+            back = [*page.items, *back]
+        ways.append(back)
+    return ways
+
+
+def wrong_sequences(connection, rows, nulls_are_smallest, combinations):
+    """Return the combinations whose pages are not complete and in order."""
+    wrong = []
+    for ways in combinations:
+        pages = Pages(
+            select(ROWS.c.id),
+            sort_by=[term(name, *way) for name, way in zip("abc", ways, strict=False)],
+            key=KEY,
+            size=5,
+        )
+        if any(found != expected(rows, ways, nulls_are_smallest) for found in walked(connection, pages)):
+            wrong.append(ways)
+    return wrong
+
+
+class TestBruteForce(testtools.TestCase):
+    def test_each_combination_of_up_to_three_keys_is_complete_and_in_order(self):
+        engine = create_engine("sqlite://")
+        with engine.connect() as connection:
+            rows = filled(connection)
+            combinations = [ways for count in (1, 2) for ways in itertools.product(WAYS, repeat=count)]
+            combinations += random.Random(3).sample(list(itertools.product(WAYS, repeat=3)), 40)
+            self.assertEqual([], wrong_sequences(connection, rows, True, combinations))
+        engine.dispose()
+
+
+class TestCursors(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        engine = create_engine("sqlite://")
+        self.addCleanup(engine.dispose)
+        self.connection = engine.connect()
+        self.addCleanup(self.connection.close)
+        filled(self.connection)
+
+    def pages(self, statement=None, *sort_by, **others):
+        return Pages(
+            select(ROWS.c.id) if statement is None else statement,
+            **{"sort_by": sort_by or (ROWS.c.a,), "key": KEY, "size": 4, **others},
+        )
+
+    def test_a_row_that_has_gone_takes_no_other_with_it(self):
+        first = self.pages().page(self.connection)
+        self.connection.execute(ROWS.delete().where(ROWS.c.id == first.items[-1]))
+        seen, page = list(first.items), first
+        while page.has_next:
+            page = self.pages().page(self.connection, page.next)
+            seen += page.items
+        self.assertEqual((27, 27), (len(seen), len(set(seen))))
+
+    def test_an_empty_page_leads_back(self):
+        first = self.pages().page(self.connection)
+        self.connection.execute(ROWS.delete().where(ROWS.c.id.not_in(first.items)))
+        empty = self.pages().page(self.connection, first.next)
+        self.assertEqual(([], False, True), (empty.items, empty.has_next, empty.has_previous))
+        self.assertEqual(first.items, self.pages().page(self.connection, empty.previous).items)
+
+    def test_what_is_no_cursor_of_these_pages_is_refused(self):
+        cursor = self.pages().page(self.connection).next
+        changed = ("A" if cursor[30] != "A" else "B").join((cursor[:30], cursor[31:]))
+        for bad in ("", "x", "é", "!!!", changed, cursor[:-4], cursor + "AAAA", "A" * 20000, cursor[:8]):
+            self.assertRaises(InvalidCursor, self.pages().page, self.connection, bad)
+        for others in (
+            self.pages(None, ROWS.c.a.desc()),
+            self.pages(None, ROWS.c.a.nulls_last()),
+            self.pages(None, ROWS.c.b),
+            self.pages(select(ROWS.c.id).where(ROWS.c.b == 1)),
+            self.pages(key=b"another secret of sixteen"),
+            self.pages(bound_to="another user"),
+        ):
+            self.assertRaises(InvalidCursor, others.page, self.connection, cursor)
+        rotated = self.pages(key=[b"another secret of sixteen", KEY])
+        self.assertEqual(4, len(rotated.page(self.connection, cursor).items))
+
+    def test_what_cannot_be_paged_is_refused(self):
+        self.assertRaises(InvalidSetting, self.pages, key=b"short")
+        self.assertRaises(InvalidSetting, self.pages, size=0)
+        self.assertRaises(InvalidSortKey, self.pages, None, "nothing")
+        self.assertRaises(UsageError, self.pages, select(ROWS.c.id).order_by(ROWS.c.a))
+        self.assertRaises(UsageError, self.pages, select(ROWS.c.id).limit(3))
+        part = select(ROWS.c.a).subquery()
+        self.assertRaises(UsageError, self.pages, select(part), part.c.a)
