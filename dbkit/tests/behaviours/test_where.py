@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from functools import partial
 
@@ -78,7 +79,7 @@ class TestWhere(Behaviour):
                 found.append(type(error))
 
         async with self.db_block():
-            frame = __import__("contextvars").copy_context()
+            frame = contextvars.copy_context()
             thread = threading.Thread(target=frame.run, args=(look,))
             thread.start()
             thread.join()
