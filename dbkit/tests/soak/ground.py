@@ -161,7 +161,10 @@ class Ground:
     def _sessions(self) -> int:
         """Return how many sessions of others the database has."""
         if self.kind == "mysql":
-            found = self.ask("SELECT COUNT(*) FROM information_schema.INNODB_TRX")
+            # not INNODB_TRX: it has those of other databases, and is not renewed while many read it
+            found = self.ask(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+            )
         else:
             found = self.ask(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
