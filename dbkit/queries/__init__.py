@@ -22,7 +22,7 @@ from dbkit.queries.compare_and_swap import (
 )
 from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
-from dbkit.queries.pagination import Page, Pages
+from dbkit.queries.pagination import Page, Pages, get_unique_keys, paginate_query, to_list
 from dbkit.queries.purges import Purge, Purged, apurge, purge
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
 from dbkit.queries.streaming import astream, stream
@@ -73,6 +73,7 @@ __all__ = [
     "delete_many",
     "etag",
     "etag_of",
+    "get_unique_keys",
     "if_match",
     "increment",
     "insert_many",
@@ -80,9 +81,11 @@ __all__ = [
     "manufacture_criteria",
     "manufacture_entity_criteria",
     "manufacture_persistent_object",
+    "paginate_query",
     "parse_etags",
     "purge",
     "require_match",
+    "to_list",
     "stream",
     "update_many",
     "update_on_match",
