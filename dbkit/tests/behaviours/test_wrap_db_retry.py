@@ -59,8 +59,8 @@ class TestWrapDbRetry(Deadlocking):
         await self.retried(opening)()
         self.assertEqual((2, [11, 12]), (self.struck, self.amounts()))
 
-    async def test_around_an_inner_function_it_steps_aside(self):
-        inner = self.retried(self.writer(self.work))
+    def around(self, inner):
+        """Return a writer that stores a row and calls another."""
 
         @self.writer
         async def outer():
@@ -68,6 +68,10 @@ class TestWrapDbRetry(Deadlocking):
             await self.session.flush()
             await inner()
 
+        return outer
+
+    async def test_around_an_inner_function_it_steps_aside(self):
+        outer = self.around(self.retried(self.writer(self.work)))
         await self.raises(DBDeadlock, outer)
         self.assertEqual((1, [0, 0], [], []), (self.struck, self.amounts(), self.stored(Audit), self.clock.slept))
 
@@ -88,14 +92,7 @@ class TestWrapDbRetry(Deadlocking):
         self.assertEqual((1, [0, 0], []), (self.struck, self.amounts(), self.stored(Audit)))
 
     async def test_around_both_only_the_outer_one_is_run_again(self):
-        inner = self.retried(self.writer(self.work))
-
-        @self.writer
-        async def outer():
-            self.session.add(Audit(id=2))
-            await self.session.flush()
-            await inner()
-
+        outer = self.around(self.retried(self.writer(self.work)))
         await self.retried(outer)()
         self.assertEqual((2, [11, 12], [1, 2]), (self.struck, self.amounts(), self.stored(Audit)))
 
