@@ -117,9 +117,13 @@ def _makes(target: Target, key: str) -> bool:
 
 def alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield the rows in runs of those that have values for the same columns, and computed ones each by itself."""
+    classes: set[type] = set()
+    for row in rows:
+        classes.update(map(type, row.values()))
+    may_compute = any(hasattr(each, "__visit_name__") or hasattr(each, "__clause_element__") for each in classes)
     run: list[Row] = []
     for row in rows:
-        computed = any(is_computed(value) for value in row.values() if hasattr(value, "__visit_name__"))
+        computed = may_compute and any(map(is_computed, row.values()))
         if run and (computed or row.keys() != run[0].keys()):
             yield run
             run = []

@@ -199,8 +199,9 @@ class Upserter:
         statement = mysql.insert(table).values(rows)
         changed = self._changes(rows, statement.inserted)
         if not changed:
-            column = self._conflict[0]
-            statement = statement.on_duplicate_key_update({str(column.key): column})
+            # what is there stays as it is, its version too
+            kept = [self._conflict[0], *([] if self._target.version is None else [self._target.version])]
+            statement = statement.on_duplicate_key_update({str(column.key): column for column in kept})
         else:
             if self._only_if is not None:
                 changed = {
