@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import deadline, timing
+from benchmarks.bulk import command as bulk
+from benchmarks.bulk import memory
 from benchmarks.choice import at_hand, chosen_backends, pin, positive
 from benchmarks.driving import Course
 from benchmarks.kit import command as kit
@@ -27,6 +29,10 @@ def run(arguments: Sequence[str]) -> int:
     """Measure what the arguments ask for; return the exit status: 1 if nothing could be measured."""
     if arguments[:1] == ["kit"]:
         return kit.run(arguments[1:])
+    if arguments[:1] == ["bulk"]:
+        return bulk.run(arguments[1:])
+    if arguments[:1] == ["memory"]:
+        return memory.run(arguments[1:])
     if arguments[:1] == ["deadline"]:
         return deadline.run(arguments[1:])
     if arguments[:1] == ["protections"]:
