@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import create_engine, delete, select
+from sqlalchemy import String, create_engine, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from benchmarks.choice import positive
@@ -34,7 +34,7 @@ class Note(models.DeletedAtMixin, Base):
 
     __tablename__ = "memory_notes"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    text: Mapped[str] = mapped_column()
+    text: Mapped[str] = mapped_column(String(100))
 
 
 def run(arguments: Sequence[str]) -> int:
