@@ -46,7 +46,7 @@ def run(
             _by_oslo_db(ground, tally, numbers)
         else:
             with ground.database(commit_fence=fence) as database:
-                call = _call(ground, database, tally, protections, control)
+                call = incrementing(ground, database, tally, protections, control, _COUNTERS)
                 run_together(ground.colour, [_work(tally, call, mine) for mine in numbers])
         figures.report("faults", weather.fired(storms))
     ground.settle()
@@ -58,12 +58,15 @@ def run(
     return figures
 
 
-def _call(ground: Ground, database: Any, tally: Tally, protections: Sequence[str], control: str | None) -> Call:
+def incrementing(
+    ground: Ground, database: Any, tally: Tally, protections: Sequence[str], control: str | None, counters: int
+) -> Call:
+    """Return what increments one of the counters by a number, and appends it to the set."""
     face = ground.face(database)
 
     async def body(number: int) -> None:
         session = face.handle("session")
-        await session.execute(_ADD, {"id": number % _COUNTERS})
+        await session.execute(_ADD, {"id": number % counters})
         await session.execute(_APPEND, {"element": number})
         face.after_commit(lambda: tally.hooks.append(number))
 

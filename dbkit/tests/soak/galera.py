@@ -8,25 +8,22 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import text
-
 from dbkit.testing import servers
 from dbkit.testing.servers.galera_cluster import GaleraCluster
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.behaviours.combinations import Combination
 from dbkit.tests.soak import weather
+from dbkit.tests.soak.counter import incrementing
 from dbkit.tests.soak.crew import run_together
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
 from dbkit.tests.soak.tally import Tally
-from dbkit.tests.soak.ways import Call, by_hand, protected
+from dbkit.tests.soak.ways import Call
 
 _NODES = 3
 _COUNTERS = 8
 _PATIENCE_S = 120.0
 _UP_TO_DATE = "SET SESSION wsrep_sync_wait = 1"
-_ADD = text("UPDATE counters SET value = value + 1 WHERE id = :id")
-_APPEND = text("INSERT INTO elements (element) VALUES (:element)")
 
 
 class _Nodes:
@@ -78,7 +75,7 @@ def run(
             for place, ground in enumerate(grounds)
             for fault in stack.enter_context(weather.commits_are_lost(ground.proxy, seed + place, chance))
         ]
-        calls = [_call(first, each, tally, protections, control) for each in databases]
+        calls = [incrementing(first, each, tally, protections, control, _COUNTERS) for each in databases]
         turn, is_over = itertools.count(), threading.Event()
         went_on: list[int] = []
 
@@ -113,20 +110,6 @@ def run(
         figures.expect("values", [len(tally.acknowledged)] * _NODES, values)
         tally.tell_errors(figures)
     return figures
-
-
-def _call(first: Ground, database: Any, tally: Tally, protections: Sequence[str], control: str | None) -> Call:
-    face = first.face(database)
-
-    async def body(number: int) -> None:
-        session = face.handle("session")
-        await session.execute(_ADD, {"id": number % _COUNTERS})
-        await session.execute(_APPEND, {"element": number})
-        face.after_commit(lambda: tally.hooks.append(number))
-
-    manager = database.writer if control else protected(database.writer, protections)
-    call: Call = first.opener(manager)(body)
-    return by_hand(call) if control else call
 
 
 def _trouble(nodes: _Nodes, tally: Tally, size: int) -> list[int]:
