@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -16,13 +16,14 @@ from dbkit.exceptions import InvalidSetting, UsageError
 from dbkit.queries.pagination.conditions import OrderedKey, at, behind, order_by
 from dbkit.queries.pagination.cursor import Position, Signer, digest
 from dbkit.queries.pagination.keys import SortKey, parse
-from dbkit.queries.pagination.sources import is_nullable, missing_columns, perhaps_missing
+from dbkit.queries.pagination.sources import is_nullable, missing_columns, perhaps_missing, sources_of
 from dbkit.queries.pagination.style import Style, stored_type, style_of
 from dbkit.transaction.greenlets import in_task
 
 T = TypeVar("T")
 
-_KEY, _MARKER = "dbkit_key_", "dbkit_at_marker"
+_OWN = "dbkit_"
+_KEY, _MARKER = f"{_OWN}key_", f"{_OWN}at_marker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Pages(Generic[T]):
         if not keys:
             raise UsageError("pages need a sort key; name one in sort_by")
         self._keys = keys
-        self._sources = self._statement.get_final_froms()
+        self._sources = sources_of(self._statement)
         self._missing = perhaps_missing(self._sources)
         self._layouts: dict[str, _Layout] = {}
         self._filter = _filter_of(self._statement, self._sources)
@@ -166,11 +167,11 @@ class Pages(Generic[T]):
         keys = _directed(layout, is_backward)
         statement = self._statement.add_columns(*(key.value.label(f"{_KEY}{n}") for n, key in enumerate(keys)))
         if position is None:
-            return _executed(handle, _ended(statement, layout, keys, limit + 1), len(keys), parameters)[0], False
+            asked = _ended(statement, layout, keys, limit + 1)
+            return _executed(handle, asked, len(keys), parameters, False)[0], False
         statement = statement.add_columns(at(keys, position.values).label(_MARKER))
         # the row at the marker comes along: if it is there, something lies behind, and no second look is needed
-        condition = behind(keys, position.values, inclusive=True, compares_rows=layout.style.compares_rows)
-        asked = _ended(_restricted(statement, condition), layout, keys, limit + 2)
+        asked = _ended(_restricted(statement, layout, keys, position.values, True), layout, keys, limit + 2)
         rows, marks = _executed(handle, asked, len(keys), parameters)
         if not position.is_inclusive:
             kept = [row for row, is_marker in zip(rows, marks, strict=True) if not is_marker]
@@ -178,8 +179,7 @@ class Pages(Generic[T]):
                 return kept, True
             rows = kept
         other_way = _directed(layout, not is_backward)
-        condition = behind(other_way, position.values, compares_rows=layout.style.compares_rows)
-        looked = _ended(_restricted(statement, condition), layout, other_way, 1)
+        looked = _ended(_restricted(statement, layout, other_way, position.values, False), layout, other_way, 1)
         return rows, bool(_executed(handle, looked, len(keys), parameters)[0])
 
     def _layout(self, dialect: Dialect) -> _Layout:
@@ -238,23 +238,33 @@ def _directed(layout: _Layout, is_backward: bool) -> list[OrderedKey]:
     return [key.backward() for key in layout.keys] if is_backward else list(layout.keys)
 
 
-def _restricted(statement: Select[Any], condition: Any) -> Select[Any]:
-    return statement.having(condition) if statement._group_by_clauses else statement.where(condition)
+def _restricted(
+    statement: Select[Any], layout: _Layout, keys: Sequence[OrderedKey], values: Sequence[Any], inclusive: bool
+) -> Select[Any]:
+    is_grouped = bool(statement._group_by_clauses)
+    if is_grouped and layout.style.having_takes_names:
+        keys = [replace(key, value=literal_column(f"{_KEY}{n}", key.value.type)) for n, key in enumerate(keys)]
+    condition = behind(keys, values, inclusive=inclusive, compares_rows=layout.style.compares_rows)
+    return statement.having(condition) if is_grouped else statement.where(condition)
 
 
 def _ended(statement: Select[Any], layout: _Layout, keys: Sequence[OrderedKey], limit: int) -> Select[Any]:
     return statement.order_by(*order_by(keys, places_nulls=layout.style.places_nulls)).limit(limit)
 
 
-def _executed(handle: Any, statement: Select[Any], count: int, parameters: Any) -> tuple[list[Any], list[bool]]:
+def _executed(
+    handle: Any, statement: Select[Any], count: int, parameters: Any, is_marked: bool = True
+) -> tuple[list[Any], list[bool]]:
     """Return each row as its item and its keys, and whether it is the one at the marker."""
     result = handle.execute(statement, dict(parameters))
     if isinstance(handle, Session):
         result = result.unique()  # what joins of collections repeat; rows of ours are unique
-    names = list(result.keys())
-    width = names.index(f"{_KEY}0")
+    names = [str(name) for name in result.keys() if not name.startswith(_OWN)]
     fetched = result.all()
-    made = result_tuple(names[:width])
+    width = len(fetched[0]) - count - is_marked if fetched else 0
+    if len(names) < width:  # an alias of a model has no name in a row
+        names = [each["name"] or f"column_{n}" for n, each in enumerate(statement.column_descriptions[:width])]
+    made = result_tuple(names)
     rows = [(row[0] if width == 1 else made(row[:width]), tuple(row[width : width + count])) for row in fetched]
     return rows, [bool(row[-1]) for row in fetched]
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Alias, Column, Index, Join, Select, Table, UniqueConstraint
+from sqlalchemy import Alias, Column, Index, Join, Select, Table, UniqueConstraint, literal_column
 from sqlalchemy.sql import operators
 
 from dbkit.exceptions import UsageError
 from dbkit.queries.pagination.keys import columns_in
 
 Columns = frozenset[tuple[Any, str]]
+
+
+def sources_of(statement: Select[Any]) -> list[Any]:
+    """Return the FROM of a statement, without what joined eager loading would add to it."""
+    bare: Select[Any] = statement.with_only_columns(literal_column("1"), maintain_column_froms=True)
+    return list(bare.get_final_froms())
 
 
 def leaves(source: Any) -> Iterator[Any]:
@@ -84,7 +90,7 @@ def missing_columns(statement: Select[Any], expressions: Sequence[Any]) -> list[
     if statement._distinct:
         return _of_distinct(statement, known, expressions)
     added: list[Any] = []
-    for source in statement.get_final_froms():
+    for source in sources_of(statement):
         for leaf in _decisive(source):
             added += _naming(leaf, known)
     return added

@@ -52,6 +52,7 @@ class Style:
         is not known, and so is said in each ORDER BY.
     :param places_nulls: ORDER BY takes NULLS FIRST and NULLS LAST.
     :param compares_rows: ``(a, b) > (x, y)`` is served by an index on both.
+    :param having_takes_names: HAVING knows expressions by the names that they have among what is selected, only so.
     :param value: returns the expression by which a sort key is compared and read exactly, from it and its type.
     :param sorts_by_value: whether that is what rows must be sorted by, instead of the key itself.
     """
@@ -59,6 +60,7 @@ class Style:
     nulls_are_smallest: bool | None = None
     places_nulls: bool = False
     compares_rows: bool = False
+    having_takes_names: bool = False
     value: Callable[[Any, TypeEngine[Any]], Any] = _as_it_is
     sorts_by_value: Callable[[TypeEngine[Any]], bool] = lambda kind: False
 
@@ -69,7 +71,7 @@ def _is_native_enum(kind: TypeEngine[Any]) -> bool:
 
 _SQLITE = Style(True, places_nulls=True, compares_rows=True, value=_on_sqlite)
 _OLD_SQLITE = Style(True, places_nulls=False, compares_rows=True, value=_on_sqlite)
-_MYSQL = Style(True, value=_on_mysql, sorts_by_value=_is_native_enum)
+_MYSQL = Style(True, having_takes_names=True, value=_on_mysql, sorts_by_value=_is_native_enum)
 _OTHER = Style()
 
 _STYLES = {
