@@ -87,6 +87,7 @@ class Capacity:
         self._signs = 0
         """Connections that gave no answer, and attempts to connect that failed, in a row."""
         self._pools: list[Member] = []
+        self._serves_one = False
         self._free = self.limit
         self._unused = 0
         """Connections that came back in a row while one lay idle and a caller of another role waited."""
@@ -103,11 +104,13 @@ class Capacity:
     def attach(self, pool: Member) -> None:
         """Let a pool draw on this capacity."""
         self._pools.append(pool)
+        self._serves_one = len(self._pools) == 1
 
     def detach(self, pool: Member) -> None:
         """Stop evicting from a pool that was replaced."""
         if pool in self._pools:
             self._pools.remove(pool)
+            self._serves_one = len(self._pools) == 1
 
     def acquire(self, pool: Member) -> None:
         """Take the right to use one connection of a pool.
@@ -118,7 +121,7 @@ class Capacity:
             return
         with self._line.lock:
             if self._free > 0 and (not self._line.places or self._may_pass(pool)):
-                if self.held < self.limit or pool.held == 0 or pool.checkedin():
+                if self._serves_one or self.held < self.limit or pool.held == 0 or pool.checkedin():
                     self._free -= 1
                     if self._shedding is not None and not self._line.places:
                         self._shedding.passed_by()

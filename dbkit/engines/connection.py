@@ -17,11 +17,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.backends.base import Backend, SessionFacts, Standing
+from dbkit.engines.doomable import DoomableConnection
 from dbkit.engines.refusals import LOST, refuse_another, refuse_ended, rolled_back_because_of
 from dbkit.engines.statements import ends_savepoint, is_write, needs_transaction, refuse_control
-from dbkit.engines.variant import CHANGING, RuledConnection
+from dbkit.engines.variant import CHANGING
 from dbkit.engines.watch import Watch
-from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionDoomed, TransactionManaged
+from dbkit.exceptions import DBError, DBReadOnly, Outcome, TransactionManaged
 from dbkit.filters.marks import GUARDED
 from dbkit.spec import Isolation
 
@@ -31,18 +32,14 @@ FACTS = "dbkit.facts"
 _NO_FACTS = SessionFacts()
 
 
-class TrackedConnection(RuledConnection):
+class TrackedConnection(DoomableConnection):
     """The connection of one transaction, taken from the pool when the first statement needs it.
 
     :param checkout: takes a connection from the pool, and tells what was settled when it was opened.
-    :ivar doom: the error that the transaction was lost to, or None.
-    :ivar last_error: the error that came last, whatever it did.
-    :ivar used: a statement has succeeded on it.
     :ivar committing: COMMIT has been sent and not been answered.
     :ivar in_doubt: COMMIT was sent, and what came of it was not told: a lost reply, or an interrupt.
     :ivar committed: COMMIT has succeeded; whatever fails now is no failure of the transaction.
     :ivar may_commit: the block is ending; before that, nothing commits.
-    :ivar ending: the block rolls back; what happens now is its own doing.
     :ivar block: the transaction that it serves, until it has ended.
     :ivar was_cut: dbkit has cut the connection off itself, which says nothing of the others.
     """
@@ -60,19 +57,13 @@ class TrackedConnection(RuledConnection):
         self.backend = backend
         self.facts = _NO_FACTS
         self.watch = Watch.UNOPENED
-        self.doom: DBError | None = None
-        self.used = False
-        self.erred = False
         self.committing = False
         self.in_doubt = False
         self.committed = False
         self.may_commit = False
         self.isolation: Isolation | None = None
         self._checkout = checkout
-        self.ending = False
         self._commit_failed = False
-        self._was_open = False
-        self.last_error: DBError | None = None
         self._restore: Callable[[], None] | None = None
 
     # -- statements ------------------------------------------------------------------------------------------------
@@ -144,7 +135,7 @@ class TrackedConnection(RuledConnection):
 
     def invalidate(self, exception: BaseException | None = None) -> None:
         """Close the DBAPI connection for good; what the transaction has done is lost."""
-        if self._transaction is not None and not self.ending and self.doom is None:
+        if self._has_transaction() and not self.ending and self.doom is None:
             self.condemn(self.last_error or DBError(message=_INVALIDATED, outcome=Outcome.ROLLED_BACK))
         super().invalidate(exception)
 
@@ -175,11 +166,6 @@ class TrackedConnection(RuledConnection):
     def is_taken(self) -> bool:
         """Whether a connection was taken from the pool."""
         return not self.watch & Watch.UNOPENED
-
-    @property
-    def driver_level(self) -> Any:
-        """The DBAPI connection, in SQLAlchemy's adapter if it is an asyncio one."""
-        return self.connection.dbapi_connection
 
     def _open(self) -> None:
         checkout, self._checkout = self._checkout, refuse_another
@@ -215,7 +201,24 @@ class TrackedConnection(RuledConnection):
         except BaseException as error:
             self._handle_dbapi_exception(error, None, None, None, None)
 
+    def begin_alone(self) -> None:
+        """Begin the transaction, for who sends statements past SQLAlchemy's Connection."""
+        self._begin_impl(None)
+        if not self.watch & Watch.AUTOCOMMIT:
+            self.has_begun = True
+
+    def adopt(self) -> None:
+        """Give a transaction that was begun alone the object that SQLAlchemy has for each; others use it then."""
+        if self._transaction is None and self.has_begun:
+            self._autobegin()
+
+    def in_transaction(self) -> bool:
+        """Return whether a transaction is open."""
+        return super().in_transaction() or (self._transaction is None and self.has_begun)
+
     def _begin_impl(self, transaction: Any) -> None:
+        if self.has_begun:
+            return
         if self.watch & Watch.UNOPENED:
             self._open()
         if self.watch & Watch.AUTOCOMMIT:
@@ -238,60 +241,6 @@ class TrackedConnection(RuledConnection):
                     step()
 
         self._restore = restore
-
-    # -- what errors do ---------------------------------------------------------------------------------------------
-
-    def failed(self, error: DBError) -> None:
-        """Take note of an error of the database; the one that came first is the one that counts."""
-        self.erred = True
-        self.last_error = error
-        if self._transaction is None or self.doom is not None or self.ending:
-            return
-        standing = None
-        if not self.invalidated:
-            standing = self.backend.standing(self.driver_level, self.dialect.driver)
-            self._was_open = self._was_open or standing is Standing.OPEN
-        if error.outcome is not Outcome.STATEMENT_FAILED or (standing is Standing.NONE and self._had_begun()):
-            self.condemn(error)
-
-    def _had_begun(self) -> bool:
-        backend = self.backend
-        return backend.ends_only_when_told and (self.used or backend.begins_at_once)
-
-    def condemn(self, error: DBError) -> None:
-        """Refuse every further statement, and COMMIT, because of this error."""
-        if not self.watch & Watch.AUTOCOMMIT and self.doom is None:
-            self.doom = error
-            self.watch |= Watch.DOOMED
-
-    def doomed(self) -> TransactionDoomed:
-        """Return the error for whoever goes on in a transaction that is lost."""
-        doom = self.doom
-        again = doom is not None and doom.transient
-        saves = doom is None or doom.outcome is not Outcome.ROLLED_BACK
-        error = TransactionDoomed(
-            message=(
-                f"the transaction was lost to an earlier {type(doom).__name__} and nothing of it can be stored; let "
-                f"that error end the block{' and run all of it again' if again else ''}"
-                + (", or put what may fail into a .savepoint block" if saves else "; a savepoint does not survive it")
-            ),
-            transient=again,
-        )
-        error.__cause__ = error.orig = doom
-        return error
-
-    def _rollback_to_savepoint_impl(self, name: str) -> None:
-        doom = self.doom
-        if doom is not None and doom.outcome is not Outcome.ABORTED:
-            return  # the server has forgotten the savepoint; asking for it would hide the error that did that
-        super()._rollback_to_savepoint_impl(name)
-        self.doom = None
-        self.watch &= ~Watch.DOOMED
-
-    def _release_savepoint_impl(self, name: str) -> None:
-        if self.doom is not None:
-            raise self.doomed()
-        super()._release_savepoint_impl(name)
 
     # -- ending -------------------------------------------------------------------------------------------------------
 
@@ -347,12 +296,16 @@ class TrackedConnection(RuledConnection):
         self.may_commit = True
         if self._transaction is not None:
             self._transaction.commit()
+        elif self.has_begun:
+            self._commit_impl()
 
     def end_with_rollback(self) -> None:
         """Roll back what is open, for the block."""
         self.ending = True
         if self._transaction is not None:
             self._transaction.rollback()
+        elif self.has_begun and not self._commit_failed:
+            self._rollback_impl()
         if self._commit_failed:
             # SQLAlchemy takes the transaction for ended; the driver, and on SQLite the database, may not
             self._rollback_impl()
@@ -383,7 +336,7 @@ class TrackedConnection(RuledConnection):
                 super().close()
             else:
                 self._dbapi_connection = None
-                if fairy.is_valid:
+                if fairy.dbapi_connection is not None:  # is_valid, without a call
                     fairy._close_special(transaction_reset=True)
 
 

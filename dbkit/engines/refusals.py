@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dbkit.exceptions import DBError, NoTransaction, Outcome, TransactionOwnedElsewhere
+from dbkit.exceptions import DBError, NoTransaction, Outcome, TransactionDoomed, TransactionOwnedElsewhere
 
 
 def refuse_ended() -> NoReturn:
@@ -33,6 +33,15 @@ def rolled_back_because_of(reason: BaseException | None) -> DBError:
     """Return the error to which a transaction is lost that the code inside the block has rolled back itself."""
     error = DBError(message="the transaction was rolled back by the code inside the block", outcome=Outcome.ROLLED_BACK)
     error.__cause__ = reason
+    return error
+
+
+def lost_to(doom: DBError) -> TransactionDoomed:
+    """Return the error for whoever goes on in a transaction that an error has ended before its connection was there."""
+    error = TransactionDoomed(
+        message=f"the transaction was lost to an earlier {type(doom).__name__}: {doom}", transient=doom.transient
+    )
+    error.__cause__ = error.orig = doom
     return error
 
 

@@ -22,8 +22,11 @@ from dbkit.queries.compare_and_swap import (
 )
 from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
+from dbkit.queries.lookup import Lookup, find
 from dbkit.queries.pagination import Page, Pages, get_unique_keys, paginate_query, to_list
 from dbkit.queries.purges import Purge, Purged, apurge, purge
+from dbkit.queries.rows import Row, Rows, arelated, related, rows
+from dbkit.queries.save import asave, save
 from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
 from dbkit.queries.streaming import astream, stream
 from dbkit.queries.swapping import Swapped
@@ -41,6 +44,15 @@ from dbkit.queries.update_match import (
 )
 
 __all__ = [
+    "save",
+    "rows",
+    "related",
+    "find",
+    "asave",
+    "arelated",
+    "Rows",
+    "Row",
+    "Lookup",
     "ANY_VERSION",
     "AnyVersion",
     "CantUpdateException",

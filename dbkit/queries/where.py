@@ -39,13 +39,17 @@ def transaction_of(where: Any) -> Transaction:
             found: Transaction = block
             return found
         _refuse_blocking()
+    scope: Scope | None = CURRENT.get()
+    if scope is not None and scope.named is where and scope.is_open and scope.owner == get_ident():
+        return scope.root.transaction or scope.physical()
     try:
         key = where._dbkit_key
     except AttributeError:
         return _other(where)
-    scope: Scope | None = CURRENT.get()
     if scope is None or scope.key is not key or not scope.is_open or scope.owner != get_ident():
         scope = _scope(where, key, scope)
+    else:
+        scope.named = where
     return scope.root.transaction or scope.physical()
 
 

@@ -45,14 +45,15 @@ class ProtectedTransaction(Transaction):
         self.connect()  # no connection is taken by that
         return None if self._fence is None else self._fence.announce()
 
-    def _make_connection(self) -> TrackedConnection:
-        connection = super()._make_connection()
+    def make_connection(self) -> TrackedConnection:
+        """Make the connection, with its guards."""
+        connection = super().make_connection()
         self._guard(connection, self.spec.protection or _NONE)
         return connection
 
     def _guard(self, connection: TrackedConnection, protection: Protection) -> None:
         """Give the connection the guards that the block asks for."""
-        settings = self._factory.settings
+        settings = self.source.settings
         asked = protection.exactly_once
         fenced = self.spec.mode is Mode.WRITER and (settings.exactly_once if asked is None else asked)
         replays = settings.replay if protection.replays is None else protection.replays
@@ -61,7 +62,7 @@ class ProtectedTransaction(Transaction):
             return
         watched = guarded(connection)
         if fenced:
-            self._fence = watched.fence = CommitFence(self._factory, self._lane, self.colour, self.deadline)
+            self._fence = watched.fence = CommitFence(self.source, self._lane, self.colour, self.deadline)
         if self.deadline is not None:
             watched.time = TimeKeeper(self.deadline, keeps_reserve=fenced)
         if replays:
@@ -69,7 +70,7 @@ class ProtectedTransaction(Transaction):
 
     def _terms(self) -> Terms:
         """Return what a replay is allowed."""
-        factory = self._factory
+        factory = self.source
         settings, sleep = factory.settings, partial(factory.pause, colour=self.colour)
         return Terms(
             max_size=settings.replay_max_size,

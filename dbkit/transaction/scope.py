@@ -33,6 +33,7 @@ class Scope(Frame):
     code in the block first asks for a session or connection.
 
     :param root: the outermost block, or None for one that is outermost itself.
+    :ivar named: the Database or context object by which it was found the last time.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Scope(Frame):
         "_reads_in_writer",
         "_unbind",
         "colour",
+        "named",
         "reading",
         "root",
         "spec",
@@ -75,6 +77,7 @@ class Scope(Frame):
         self.root = self if root is None else root
         self.transaction: Transaction | None = None
         self.reading = 0
+        self.named: Any = None
         self._nested: Any = None
         self._unbind: Callable[[], None] | None = None
         self._look_again: Callable[[], None] | None = None

@@ -56,7 +56,7 @@ class BlockSession(Session):
         """Return the connection of the block."""
         block = self.block
         connection = block.connection
-        if connection is None or block.is_over or connection.doom is not None:
+        if connection is None or block.is_over or connection.doom is not None or connection.has_begun:
             return block.connect()
         return connection
 

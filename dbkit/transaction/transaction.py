@@ -13,7 +13,7 @@ from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 from dbkit.backends.base import SessionFacts
 from dbkit.engines.connection import FACTS, TrackedConnection
 from dbkit.engines.gate import Gate
-from dbkit.engines.refusals import refuse_ended
+from dbkit.engines.refusals import lost_to, refuse_ended
 from dbkit.engines.translate import without_connection
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
@@ -39,18 +39,19 @@ class Transaction:
 
     :param factory: gives the engines.
     :param owner: the thread's ident or the asyncio task it serves.
+    :ivar source: the factory.
     :ivar is_over: its end has been carried out.
     :ivar outcome: how it ended: COMMITTED, ROLLED_BACK or UNKNOWN; None while it has not.
     """
 
     __slots__ = (
-        "_async_connection", "_async_session", "_committing", "_factory", "_gate", "_id", "_lane", "_stamps",
+        "_async_connection", "_async_session", "_committing", "_gate", "_id", "_lane", "_stamps",
         "colour", "connection", "doom", "hooks", "owner",
-        "is_over", "outcome", "reading", "session", "spec", "state",
+        "is_over", "outcome", "reading", "session", "source", "spec", "state",
     )  # fmt: skip
 
     def __init__(self, factory: Factory, spec: TransactionSpec, owner: Any, colour: Colour) -> None:
-        self._factory = factory
+        self.source = factory
         self.spec = spec
         self.owner = owner
         self.colour = colour
@@ -81,18 +82,20 @@ class Transaction:
         """
         connection = self.connection
         if connection is None or self.is_over:
-            return self._make_connection()
+            return self.make_connection()
         if connection.doom is not None:
             raise connection.doomed()
         if self.doom is not None:
-            raise self._lost(self.doom)
+            raise lost_to(self.doom)
+        if connection.has_begun:
+            connection.adopt()
         return connection
 
     def open_session(self) -> BlockSession:
         """Return the session, made on the first call."""
         session = self.session
         if session is None:
-            factory = self._factory
+            factory = self.source
             session = self.session = BlockSession(self, factory.expires)
             if self.connection is not None:
                 self.connection.on_hidden = session.rows_changed
@@ -113,17 +116,18 @@ class Transaction:
         """Return the asyncio face of the connection."""
         face = self._async_connection
         if face is None:
-            connection = self.connection or self._make_connection()
+            connection = self.connection or self.make_connection()
             assert self._lane.async_engine is not None
             face = self._async_connection = asyncio_faces().AsyncConnection(self._lane.async_engine, connection)
         return face
 
-    def _make_connection(self) -> TrackedConnection:
+    def make_connection(self) -> TrackedConnection:
+        """Make the connection, which the transaction has not yet; raises what :meth:`connect` does."""
         if self.doom is not None:
-            raise self._lost(self.doom)
+            raise lost_to(self.doom)
         if self.state is not State.NEW:
             refuse_ended()
-        lane = self._lane = self._factory.lane(self.spec.mode is Mode.WRITER, self.colour)
+        lane = self._lane = self.source.lane(self.spec.mode is Mode.WRITER, self.colour)
         connection = self.connection = TrackedConnection(lane.engine, lane.backend, self._checkout)
         connection.block = self
         connection.isolation = self.spec.isolation
@@ -146,7 +150,7 @@ class Transaction:
             else:
                 gate.acquire_in_task(self.owner, get_ident())
             self._gate = gate
-        factory = self._factory
+        factory = self.source
         try:
             if factory.has_stale and self.colour is Colour.ASYNCIO:
                 factory.dispose_stale()
@@ -226,14 +230,6 @@ class Transaction:
                 self.connection.condemn(self.doom)
             raise self.doom
 
-    @staticmethod
-    def _lost(doom: DBError) -> TransactionDoomed:
-        error = TransactionDoomed(
-            message=f"the transaction was lost to an earlier {type(doom).__name__}: {doom}", transient=doom.transient
-        )
-        error.__cause__ = error.orig = doom
-        return error
-
     def stamp(self) -> tuple[str, int]:
         """Return the transaction's own id, which no other has, and a number that was not told before."""
         if not self._id:
@@ -254,7 +250,7 @@ class Transaction:
     @property
     def patience_s(self) -> float:
         """Seconds for which the end of the transaction holds a cancellation back, until the outcome is known."""
-        return self._factory.settings.commit_fence_timeout
+        return self.source.settings.commit_fence_timeout
 
     def cut_off(self) -> None:
         """Let what the transaction waits for at its server fail at once: nobody waits for the answer any longer."""
@@ -281,14 +277,14 @@ class Transaction:
         :raises CommitUnknown: the reply to COMMIT was lost.
         :raises DBError: COMMIT or the flush before it failed; all is rolled back.
         """
-        if self.spec.mode is not Mode.WRITER and self._factory.rolls_back_readers:
+        if self.spec.mode is not Mode.WRITER and self.source.rolls_back_readers:
             self.rollback()
             return
         session = self.session
         self._committing = True
         if self.doom is not None:
             self.rollback()
-            raise self._lost(self.doom)
+            raise lost_to(self.doom)
         try:
             if self.connection is not None and self.connection.doom is not None:
                 raise self.connection.doomed()
@@ -347,7 +343,7 @@ class Transaction:
         if cause is None:
             cause = DBError(pending, message=_FLUSH_FAILED)
             cause.__cause__ = pending
-        return self._lost(cause)
+        return lost_to(cause)
 
     def _discard(self, state: State) -> None:
         connection = self.connection

@@ -166,7 +166,7 @@ def _with_cursor(kind: str, opening: str) -> Callable[[Any], None]:
 def _change(connection: Any, kind: str, execute: Callable[[str], object]) -> None:
     """Make the connection a reader's or a writer's, if it is not; SQLite compiles all statements anew after that."""
     info = connection.info
-    if info.get(_KIND) != kind:
+    if _KIND not in info or info[_KIND] != kind:
         execute(kind)
         info[_KIND] = kind
 

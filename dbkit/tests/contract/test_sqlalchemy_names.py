@@ -11,33 +11,38 @@ import inspect
 from pathlib import Path
 
 import testtools
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import bindparam, create_engine, event, select, text
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect, SQLiteExecutionContext
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state as object_state
 from sqlalchemy.pool import Pool, QueuePool
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.engines import connection as connection_module
 from dbkit.engines import pool as pool_module
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.doomable import DoomableConnection
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.renewal import RenewableConnection
+from dbkit.tests.behaviours.tables import Item
 from dbkit.transaction import session as session_module
 from dbkit.transaction.session import BlockSession
 
 # Methods of SQLAlchemy's that dbkit's classes replace, public ones included.
 OVERRIDDEN = {
     (TrackedConnection, Connection): (
-        "_begin_impl", "_commit_impl", "_release_savepoint_impl", "_revalidate_connection", "_rollback_impl",
-        "_rollback_to_savepoint_impl", "_run_ddl_visitor", "begin_nested", "close", "commit", "exec_driver_sql",
-        "execute", "execution_options", "invalidate", "rollback", "scalar",
+        "_begin_impl", "_commit_impl", "_revalidate_connection", "_rollback_impl", "_run_ddl_visitor", "begin_nested",
+        "close", "commit", "exec_driver_sql", "execute", "execution_options", "in_transaction", "invalidate",
+        "rollback", "scalar",
     ),
+    (DoomableConnection, Connection): ("_release_savepoint_impl", "_rollback_to_savepoint_impl"),
     (RenewableConnection, Connection): ("_begin_impl",),
     (GuardedConnection, Connection): ("_begin_impl", "_commit_impl"),
     (BlockSession, Session): ("_autoflush", "begin", "close", "commit", "delete", "flush", "reset", "rollback"),
@@ -136,7 +141,9 @@ class TestPrivateNames(testtools.TestCase):
         engine = create_engine("sqlite://")
         with engine.connect() as connection:
             missing = [
-                name for name in self.taken(connection_module, TrackedConnection) if not hasattr(connection, name)
+                name
+                for name in self.taken(connection_module, TrackedConnection) - set(vars(DoomableConnection))
+                if not hasattr(connection, name)
             ]
             self.assertEqual([], missing)
             for name in ("_dbapi_connection", "_transaction", "_handle_dbapi_exception", "_has_events"):
@@ -146,6 +153,24 @@ class TestPrivateNames(testtools.TestCase):
         session = Session()
         self.assertEqual([], [name for name in self.taken(session_module, BlockSession) if not hasattr(session, name)])
         self.assertTrue(hasattr(session.identity_map, "_modified"))
+
+    def test_what_goes_past_the_unit_of_work_finds_its_state(self):
+        """See ``dbkit/queries``: straight, objects, save."""
+        session = Session()
+        for name in ("_new", "_deleted", "_nested_transaction"):
+            self.assertTrue(hasattr(session, name), name)
+        self.assertTrue(hasattr(session.identity_map, "_dict"))
+        state = object_state(Item(id=1))
+        for name in ("committed_state", "expired_attributes", "session_id", "key", "modified", "_strong_obj", "class_"):
+            self.assertTrue(hasattr(state, name), name)
+        self.assertTrue(hasattr(state.manager, "_state_constructor"))
+        self.assertIs(_EmptyListener, type(state.mapper.dispatch.after_update))
+        compiled = select(Item).where(Item.id == bindparam("id")).compile(dialect=SQLiteDialect())
+        for name in (
+            "bind_names", "_bind_processors", "positional", "positiontup", "escaped_bind_names",
+            "literal_execute_params", "post_compile_params", "_result_columns",
+        ):  # fmt: skip
+            self.assertTrue(hasattr(compiled, name), name)
 
     def test_pools_have_them(self):
         pool = create_engine("sqlite://", poolclass=QueuePool).pool

@@ -1,0 +1,223 @@
+"""Lookups: SELECTs that are made once and asked often."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Select, bindparam, inspect, select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import MultipleResultsFound, NoInspectionAvailable, NoResultFound
+from sqlalchemy.orm import Mapper
+
+from dbkit.exceptions import UsageError
+from dbkit.filters.options import Without
+from dbkit.queries.objects import can_be_made, maker, places_of, value_in_row
+from dbkit.queries.straight import Text, has_objects, send, straight_connection, text_of
+from dbkit.queries.where import transaction_of
+from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class _Plan:
+    """A lookup on one dialect.
+
+    :ivar make: makes what is returned of a row; None before the first answer, which tells the driver's types.
+    """
+
+    __slots__ = ("make", "text")
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.make: Callable[[Any], Any] | None = None
+
+
+class Lookup(Generic[T]):
+    """A SELECT that is compiled once for each dialect, and sent straight to the driver.
+
+    It takes its values by the names of the statement's ``bindparam()``. Of ``select(Model)`` come objects of the model
+    that belong to no session: change them and give them to :func:`.save`, or add them to a session. A statement of
+    columns gives named tuples. Rules of tables count as in every statement of the block.
+
+    What it can't do so takes the ordinary way by itself, through the block's session: objects of classes in an
+    inheritance, with deferred columns, or whose loading somebody listens to; loader options; lists for IN; a session
+    that holds objects already; blocks with a deadline, a fence or a replay.
+
+    :param statement: a ``select()``.
+    :raises UsageError: it is none.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(self, statement: Select[tuple[T]]) -> None:
+        if not isinstance(statement, Select):
+            raise UsageError(f"a lookup is made of a select(); {type(statement).__name__} is none")
+        self.statement = statement
+        self._plans: dict[Dialect, _Plan | None] = {}
+        self.mapper = _only_entity(statement)
+        self._names = [each["name"] for each in statement.column_descriptions]
+        self._tuple: Any = None
+        if self.mapper is None:
+            self._tuple = namedtuple("Row", [str(name) for name in self._names], rename=True)  # type: ignore[misc]
+
+    def all(self, where: Any, **values: Any) -> list[T]:
+        """Return all that is found.
+
+        :param where: the block: its session or connection, a :class:`.Database`, or a context object.
+        :raises DBError: the database refused.
+        :raises UsageError: a value is missing.
+        """
+        rows, make = self._found(where, values)
+        return rows if make is None else [make(row) for row in rows]
+
+    def one(self, where: Any, **values: Any) -> T:
+        """Return the only one that is found; raises what :meth:`all` does.
+
+        :raises NoResultFound: there is none (SQLAlchemy's class).
+        :raises MultipleResultsFound: there are more.
+        """
+        rows, make = self._found(where, values)
+        if not rows or rows[1:]:
+            _refuse(rows)
+        found: T = rows[0] if make is None else make(rows[0])
+        return found
+
+    def one_or_none(self, where: Any, **values: Any) -> T | None:
+        """Return the only one that is found, or None; raises what :meth:`all` does.
+
+        :raises MultipleResultsFound: there are more.
+        """
+        rows, make = self._found(where, values)
+        if rows[1:]:
+            _refuse(rows)
+        if not rows:
+            return None
+        found: T = rows[0] if make is None else make(rows[0])
+        return found
+
+    def first(self, where: Any, **values: Any) -> T | None:
+        """Return the first that is found, or None; raises what :meth:`all` does. All are read: use ``limit(1)``."""
+        rows, make = self._found(where, values)
+        if not rows:
+            return None
+        found: T = rows[0] if make is None else make(rows[0])
+        return found
+
+    # -- asyncio ------------------------------------------------------------------------------------------------------
+
+    async def aall(self, where: Any, **values: Any) -> list[T]:
+        """Do as :meth:`all` does, in asyncio."""
+        return await in_task(partial(self.all, where, **values))
+
+    async def aone(self, where: Any, **values: Any) -> T:
+        """Do as :meth:`one` does, in asyncio."""
+        return await in_task(partial(self.one, where, **values))
+
+    async def aone_or_none(self, where: Any, **values: Any) -> T | None:
+        """Do as :meth:`one_or_none` does, in asyncio."""
+        return await in_task(partial(self.one_or_none, where, **values))
+
+    async def afirst(self, where: Any, **values: Any) -> T | None:
+        """Do as :meth:`first` does, in asyncio."""
+        return await in_task(partial(self.first, where, **values))
+
+    # -- the ways -----------------------------------------------------------------------------------------------------
+
+    def _found(self, where: Any, values: dict[str, Any]) -> tuple[Any, Callable[[Any], Any] | None]:
+        """Return rows and what makes something of each; None: they are what is wanted already."""
+        transaction = transaction_of(where)
+        session = transaction.session
+        if session is None or not has_objects(session):
+            connection = straight_connection(transaction)
+            if connection is not None:
+                dialect = connection.dialect
+                plan = self._plans[dialect] if dialect in self._plans else self._plan(dialect)
+                if plan is not None:
+                    try:
+                        rows = send(connection, plan.text, values)
+                    except KeyError as missing:
+                        raise self._lacking(missing) from missing
+                    if plan.make is None and rows:
+                        plan.make = self._maker(plan.text, dialect, transaction.source)
+                    return rows, plan.make
+        return self._ordinary(transaction, values), None
+
+    def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
+        result: Any = transaction.open_session().execute(self.statement, values)
+        if self.mapper is not None:
+            return list(result.unique().scalars())
+        return [self._tuple(*row) for row in result]
+
+    def _plan(self, dialect: Dialect) -> _Plan | None:
+        plan = None
+        if self._goes_straight():
+            text = text_of(self.statement, dialect)
+            plan = None if text is None else _Plan(text)
+        self._plans[dialect] = plan
+        return plan
+
+    def _goes_straight(self) -> bool:
+        if not all(isinstance(each, Without) for each in self.statement._with_options):
+            return False
+        if self.mapper is not None:
+            return can_be_made(self.mapper)
+        return all(each["entity"] is None or each["expr"] is not each["entity"] for each in _described(self.statement))
+
+    def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
+        names: dict[str, Any] = {"make": self._tuple}
+        if self.mapper is not None:
+            places = places_of(text, self.mapper)
+            assert places is not None
+            values = {key: value_in_row(text, place, dialect, names) for key, place in places.items()}
+            return maker(self.mapper, values, names)
+        parts = [value_in_row(text, place, dialect, names) for place in range(len(self._names))]
+        found: Callable[[Any], Any] = eval(f"lambda r: make({', '.join(parts)})", names)
+        return found
+
+    def _lacking(self, error: KeyError) -> UsageError:
+        return UsageError(f"the lookup needs a value for {error.args[0]!r}; give it by that name")
+
+
+def find(model: type[T]) -> Lookup[T]:
+    """Return the lookup of a model by its primary key: ``find(User).one(db, id=5)``.
+
+    :raises UsageError: the class is not mapped.
+
+    .. versionadded:: 0.1
+    """
+    mapper = _mapper_of(model)
+    if mapper is None:
+        raise UsageError(f"{model!r} is no mapped class")
+    keys = [mapper.get_property_by_column(column).class_attribute for column in mapper.primary_key]
+    statement: Any = select(model).where(*(each == bindparam(each.key) for each in keys))
+    return Lookup(statement)
+
+
+def _described(statement: Select[Any]) -> list[Any]:
+    return list(statement.column_descriptions)
+
+
+def _only_entity(statement: Select[Any]) -> Mapper[Any] | None:
+    """Return the mapper of a statement that asks for objects of one class, and for nothing else."""
+    described = _described(statement)
+    if len(described) == 1 and described[0]["expr"] is described[0].get("entity"):
+        return None if described[0]["aliased"] else _mapper_of(described[0]["type"])
+    return None
+
+
+def _mapper_of(model: Any) -> Mapper[Any] | None:
+    try:
+        found = inspect(model)
+    except NoInspectionAvailable:
+        return None
+    return found if isinstance(found, Mapper) else None
+
+
+def _refuse(found: Any) -> None:
+    if found:
+        raise MultipleResultsFound("the lookup has found more than one row; it was to find one")
+    raise NoResultFound("the lookup has found no row; it was to find one")

@@ -1,0 +1,187 @@
+"""Rows that only are read: they look like the model, and cost little more than what the driver gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import Select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapper, class_mapper
+
+from dbkit.ambient import CURRENT
+from dbkit.exceptions import NoTransaction, UsageError
+from dbkit.queries.lookup import Lookup
+from dbkit.queries.objects import maker, places_of, value_in_row
+from dbkit.queries.straight import Text
+from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.scope import Scope
+from dbkit.transaction.transaction import Transaction
+
+T = TypeVar("T")
+
+
+class Row(tuple[Any, ...]):
+    """A row that looks like an object of a model, and can't be changed.
+
+    Columns are attributes, and so are the model's properties, methods and hybrids that need no more than columns. A
+    relationship is loaded when it is first asked for, by the block that is open then; in asyncio by :func:`arelated`.
+
+    .. versionadded:: 0.1
+    """
+
+    __slots__ = ()
+    _model: type
+    _source: Any = None
+    _whole: Callable[[Any], Any]
+
+    def __getattr__(self, name: str) -> Any:
+        found: Any = None if name.startswith("__") else _in_class(self._model, name)
+        if isinstance(found, hybrid_property):
+            return found.fget(self)
+        if _is_relationship(self._model, name):
+            return related(self, name)
+        if hasattr(found, "__get__"):
+            return found.__get__(self, type(self))
+        if found is None:
+            raise AttributeError(f"{self._model.__name__} has no attribute {name!r}")
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise UsageError(
+            f"{self._model.__name__}.{name} was set on a row that only is read; take the object itself, by "
+            "queries.find() or queries.lookup(), change it and give it to queries.save()"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Row) and other._model is self._model and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self._model, tuple(self)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names())
+        return f"<{self._model.__name__} row {shown}>"
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for each in reversed(cls.__mro__) for name, value in vars(each).items() if type(value) is property]
+
+    def __reduce__(self) -> Any:
+        return _unpickled, (self._model, {name: getattr(self, name) for name in self._names()})
+
+
+def rows(statement: Select[tuple[T]]) -> Rows[T]:
+    """Return a lookup whose answers are rows that only are read.
+
+    :param statement: a ``select()`` of one model.
+    :raises UsageError: it is none.
+
+    .. versionadded:: 0.1
+    """
+    return Rows(statement)
+
+
+class Rows(Lookup[T]):
+    """A lookup whose answers are rows that look like the model; see :func:`rows`."""
+
+    def __init__(self, statement: Select[tuple[T]]) -> None:
+        super().__init__(statement)
+        if self.mapper is None:
+            raise UsageError("rows() is made of a select() of one model; for columns there is lookup()")
+
+    def _goes_straight(self) -> bool:
+        return super()._goes_straight() if self.mapper is not None else False
+
+    def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
+        mapper = self.mapper
+        assert mapper is not None
+        places = places_of(text, mapper)
+        assert places is not None
+        row = _class_of(mapper, places, source)
+        names: dict[str, Any] = {"make": row}
+        width = len(text.description)
+        parts = [value_in_row(text, place, dialect, names) for place in range(width)]
+        row._whole = staticmethod(_whole(mapper, places))
+        if len(names) == 1:
+            return row  # no value has to be converted
+        found: Callable[[Any], Any] = eval(f"lambda r: make(({', '.join(parts)},))", names)
+        return found
+
+    def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
+        mapper = self.mapper
+        assert mapper is not None
+        keys = [each.key for each in mapper.column_attrs]
+        row = _class_of(mapper, {key: place for place, key in enumerate(keys)}, transaction.source)
+        row._whole = staticmethod(_whole(mapper, {key: place for place, key in enumerate(keys)}))
+        found: Any = [row([getattr(each, key) for key in keys]) for each in super()._ordinary(transaction, values)]
+        return list(found)
+
+
+def related(row: Any, name: str) -> Any:
+    """Return what a relationship of a row leads to, loaded by the open block of the same database.
+
+    :raises NoTransaction: none is open.
+    :raises UsageError: it is no row, or the model has no such relationship.
+
+    .. versionadded:: 0.1
+    """
+    if not isinstance(row, Row) or not _is_relationship(row._model, name):
+        raise UsageError(f"{name!r} is no relationship of {type(row).__name__}")
+    session = _block_of(row, name).open_session()
+    return getattr(session.merge(row._whole(row), load=False), name)
+
+
+async def arelated(row: Any, name: str) -> Any:
+    """Do as :func:`related` does, in asyncio."""
+    return await in_task(partial(related, row, name))
+
+
+def _block_of(row: Row, name: str) -> Transaction:
+    frame: Any = CURRENT.get()
+    while frame is not None:
+        if isinstance(frame, Scope) and frame.is_open and (row._source is None or frame.source is row._source):
+            frame.check_user("related")
+            return frame.physical()
+        frame = frame.outer
+    raise NoTransaction(
+        f"{row._model.__name__}.{name} is a relationship, which is loaded when it is asked for, and no block of its "
+        "database is open here; ask inside a reader or writer"
+    )
+
+
+def _class_of(mapper: Mapper[Any], places: dict[str, int], source: Any) -> type[Row]:
+    """Return the class of rows with columns at certain places, that belong to one database."""
+    columns = {key: property(itemgetter(place)) for key, place in places.items()}
+    name = f"{mapper.class_.__name__}Row"
+    return type(name, (Row,), {"__slots__": (), "_model": mapper.class_, "_source": source, **columns})
+
+
+def _whole(mapper: Mapper[Any], places: dict[str, int]) -> Callable[[Row], Any]:
+    """Return what makes a mapped object of a row whose values are converted already."""
+    return maker(mapper, {key: f"r[{place}]" for key, place in places.items()}, {})
+
+
+def _unpickled(model: type, values: dict[str, Any]) -> Any:
+    mapper: Mapper[Any] = class_mapper(model)
+    places = {key: place for place, key in enumerate(values)}
+    row = _class_of(mapper, places, None)
+    row._whole = staticmethod(_whole(mapper, places))
+    return row(values.values())
+
+
+def _in_class(model: type, name: str) -> Any:
+    for cls in model.__mro__:
+        if name in cls.__dict__:
+            return cls.__dict__[name]
+    return None
+
+
+def _is_relationship(model: Any, name: str) -> bool:
+    return name in model.__mapper__.relationships

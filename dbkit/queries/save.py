@@ -1,0 +1,230 @@
+"""Saving one object by one UPDATE, past the unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Table, bindparam
+from sqlalchemy.engine import Dialect
+from sqlalchemy.event.attr import _EmptyListener
+from sqlalchemy.orm import Mapper
+
+from dbkit.engines.connection import TrackedConnection
+from dbkit.exceptions import UsageError
+from dbkit.filters.marks import removal_of
+from dbkit.queries.objects import is_alone
+from dbkit.queries.straight import Text, has_objects, is_plain, send_change, straight_connection, text_of
+from dbkit.queries.where import transaction_of
+from dbkit.transaction.greenlets import in_task
+from dbkit.transaction.session import BlockSession
+from dbkit.transaction.transaction import Transaction
+
+_WRAPPER = "sqlalchemy.sql.schema"
+_KEY = "dbkit_key_"
+_VERSION = "dbkit_version"
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def save(where: Any, instance: Any) -> None:
+    """Store what was changed in an object, now, and in this statement alone.
+
+    An object that a lookup has made is stored by one UPDATE of the changed columns: defaults for updates are filled in,
+    and its version is compared and counted up. What that can't do honestly takes the ordinary way by itself, a flush of
+    the block's session, to which the object belongs then: new objects and those of a session; classes in an
+    inheritance; changed relationships; SQL expressions as values; defaults that the database makes; and where somebody
+    listens to the mapper or to sessions.
+
+    If the block is rolled back, the object keeps the values that were not stored: read it again.
+
+    :param where: the block: its session or connection, a :class:`.Database`, or a context object.
+    :raises UsageError: the object's class is not mapped.
+    :raises StaleRow: the row has changed since it was read, or is not there any more.
+    :raises DBError: the database refused.
+
+    .. versionadded:: 0.1
+    """
+    try:
+        state = instance._sa_instance_state
+    except AttributeError:
+        raise UsageError(f"{type(instance).__name__} is no mapped class; only mapped objects can be saved") from None
+    transaction = transaction_of(where)
+    changed = state.committed_state
+    if state.key is not None and state.session_id is None:
+        if not changed:
+            return
+        cls = state.class_
+        saver = _savers[cls] if cls in _savers else _saver_of(cls, state.mapper)
+        if saver.save(transaction, state, instance.__dict__, changed):
+            return
+    _by_flush(transaction, instance)
+
+
+async def asave(where: Any, instance: Any) -> None:
+    """Do as :func:`save` does, in asyncio."""
+    await in_task(partial(save, where, instance))
+
+
+def _by_flush(transaction: Transaction, instance: Any) -> None:
+    session = transaction.open_session()
+    if instance not in session:
+        session.add(instance)
+    session.flush([instance])
+
+
+class _Plan:
+    """An UPDATE of certain columns on one dialect."""
+
+    __slots__ = ("generate_version", "text", "updated", "version")
+
+    def __init__(self, text: Text, updated: tuple[tuple[str, Callable[[], Any]], ...], mapper: Mapper[Any]) -> None:
+        self.text = text
+        self.updated = updated
+        version = mapper.version_id_col
+        self.version = None if version is None else mapper.get_property_by_column(version).key
+        self.generate_version: Any = mapper.version_id_generator
+
+
+class Saver:
+    """Saves objects of one class."""
+
+    def __init__(self, mapper: Mapper[Any]) -> None:
+        self._mapper = mapper
+        self._dispatch: Any = mapper.dispatch
+        self._columns = {each.key: each.columns[0] for each in mapper.column_attrs if len(each.columns) == 1}
+        self._keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+        self._is_able = self._can_be_saved_alone()
+        self._plans: dict[tuple[Dialect, tuple[str, ...]], _Plan | None] = {}
+
+    def _can_be_saved_alone(self) -> bool:
+        mapper = self._mapper
+        if not is_alone(mapper) or not isinstance(mapper.local_table, Table):
+            return False
+        if mapper.eager_defaults is True or mapper.version_id_generator is False:
+            return False
+        return all(column.table is mapper.local_table for column in self._columns.values())
+
+    def save(self, transaction: Transaction, state: Any, values: dict[str, Any], changed: dict[str, Any]) -> bool:
+        """Send the UPDATE; return False if nothing was done, because a flush must do it."""
+        session, dispatch = transaction.session, self._dispatch
+        if not self._is_able or (session is not None and has_objects(session)):
+            return False
+        if _AFTER_FLUSH or _AFTER_POSTEXEC or _BEFORE_FLUSH[-1] is not _OUR_OWN:
+            return False
+        before, after = dispatch.before_update, dispatch.after_update
+        if (before.__class__ is not _EmptyListener or after.__class__ is not _EmptyListener) and (before or after):
+            return False
+        connection = transaction.connection
+        if (  # as in straight_connection(), which is a call
+            connection is None
+            or session is not None
+            or connection.watch
+            or not connection.has_begun
+            or connection.__class__ is not TrackedConnection
+            or "do_execute" in connection.dialect.__dict__
+        ):
+            connection = straight_connection(transaction)
+            if connection is None:
+                return False
+        names = tuple(changed)
+        at = connection.dialect, names
+        plan = self._plans[at] if at in self._plans else self._plan(at, state)
+        if plan is None:
+            return False
+        sent: dict[str, Any] = {}
+        for name in names:
+            value = sent[name] = values[name]
+            if value.__class__ not in _PLAIN and not is_plain(value):
+                return False
+        made = {}
+        for name, make in plan.updated:
+            made[name] = sent[name] = make()
+        for name in self._keys:
+            sent[_KEY + name] = values[name]
+        version = plan.version
+        if version is not None:
+            before = sent[_VERSION] = values[version]
+            made[version] = sent[version] = plan.generate_version(before)
+        if send_change(connection, plan.text, sent) != 1:
+            return False  # the flush finds out why
+        for name in made:
+            values[name] = made[name]
+        if state.expired_attributes or "_pending_mutations" in state.__dict__:
+            state._commit_all(values)
+        else:  # what that does, without its calls
+            state.committed_state = {}
+            state.modified = state.expired = False
+            state._strong_obj = None
+        return True
+
+    def _plan(self, at: tuple[Dialect, tuple[str, ...]], state: Any) -> _Plan | None:
+        plan = self._plans[at] = self._make_plan(*at)
+        return plan
+
+    def _make_plan(self, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
+        mapper, columns = self._mapper, self._columns
+        version = mapper.version_id_col
+        if any(name not in columns for name in names) or set(names) & set(self._keys):
+            return None
+        removal = removal_of(mapper.local_table)  # type: ignore[arg-type]
+        if removal is not None and {columns[name].name for name in names} & set(removal.values(mapper.local_table)):
+            return None  # to mark a row as deleted is more than to change it
+        changing = {columns[name].name: bindparam(name, type_=columns[name].type) for name in names}
+        updated = []
+        for name, column in columns.items():
+            if name in names or column is version:
+                continue
+            default = column.onupdate
+            if column.server_onupdate is not None or default is not None and default.is_clause_element:
+                return None
+            if default is not None:
+                if default.is_sequence:
+                    return None
+                updated.append((name, _maker_of(default)))
+                changing[column.name] = bindparam(name, type_=column.type)
+        table: Any = mapper.local_table
+        criteria = [columns[name] == bindparam(_KEY + name, type_=columns[name].type) for name in self._keys]
+        if version is not None:
+            name = mapper.get_property_by_column(version).key
+            if name in names:
+                return None
+            criteria.append(version == bindparam(_VERSION, type_=version.type))
+            changing[version.name] = bindparam(name, type_=version.type)
+        by_key = {column.name: column.key for column in table.columns}
+        statement = table.update().where(*criteria).values({by_key[name]: each for name, each in changing.items()})
+        text = text_of(statement, dialect)
+        return None if text is None else _Plan(text, tuple(updated), mapper)
+
+
+def _maker_of(default: Any) -> Callable[[], Any]:
+    if default.is_callable:
+        made = default.arg
+        bare: Callable[[], Any] | None = getattr(made, "__wrapped__", None)
+        if bare is not None and made.__globals__["__name__"] == _WRAPPER:
+            return bare  # SQLAlchemy has put a function round one that takes no context
+        return partial(made, None)
+    value = default.arg
+    return lambda: value
+
+
+_savers: dict[type, Saver] = {}
+
+
+def _saver_of(cls: type, mapper: Mapper[Any]) -> Saver:
+    saver = _savers[cls] = Saver(mapper)
+    return saver
+
+
+def _listeners_of_all(name: str) -> Sequence[Any]:
+    """Return who listens to an event of all sessions of blocks; what is returned grows with them."""
+    dispatch: Any = getattr(BlockSession.dispatch, name)
+    dispatch.update_subclass(BlockSession)
+    found: Sequence[Any] = dispatch._clslevel[BlockSession]
+    return found
+
+
+_BEFORE_FLUSH = _listeners_of_all("before_flush")
+_OUR_OWN = _BEFORE_FLUSH[0]
+_AFTER_FLUSH = _listeners_of_all("after_flush")
+_AFTER_POSTEXEC = _listeners_of_all("after_flush_postexec")

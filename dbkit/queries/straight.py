@@ -1,0 +1,159 @@
+"""Statements on their way straight to the driver's cursor: compiled once, without SQLAlchemy's Connection between.
+
+They go through the compiler of the block's own dialect, so the rules of tables count; they are sent on the block's own
+connection, so ownership, BEGIN, COMMIT and the translation of errors are the same. Where a connection has something to
+look at, such as a deadline or a reader inside a writer, they take the ordinary way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.expression import ClauseElement
+
+from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.statements import needs_transaction
+from dbkit.engines.watch import Watch
+from dbkit.transaction.transaction import Transaction
+
+_NEVER = Watch.DOOMED | Watch.READING
+Values = Mapping[str, Any]
+
+
+class Text:
+    """A statement as one dialect writes it.
+
+    :ivar bind: makes the driver's parameters of values by name; a name that is missing is a ``KeyError``.
+    :ivar compiled: SQLAlchemy's, for who reads the rows.
+    :ivar description: what the driver says of the columns, since the first answer.
+    """
+
+    __slots__ = ("bind", "compiled", "description", "sql")
+
+    def __init__(self, sql: str, bind: Callable[[Values], Any], compiled: Any) -> None:
+        self.sql = sql
+        self.bind = bind
+        self.compiled = compiled
+        self.description: Any = None
+
+
+def straight_connection(transaction: Transaction) -> TrackedConnection | None:
+    """Return the connection of a block, begun; None where the ordinary way must be taken."""
+    connection = transaction.connection
+    if connection is None:
+        connection = transaction.make_connection()
+    session = transaction.session
+    if session is not None and session._nested_transaction is not None:
+        session.connection()  # it sends SAVEPOINT with its own next statement; this one must not be before it
+    if connection.__class__ is not TrackedConnection or connection._echo or "do_execute" in connection.dialect.__dict__:
+        return None  # the last: a test looks at what is sent
+    watch = connection.watch
+    if watch:
+        if watch & _NEVER:
+            return None
+        if watch & Watch.UNOPENED:
+            connection.begin_alone()
+    elif not connection.has_begun and connection._transaction is None:
+        connection.begin_alone()
+    return connection
+
+
+def has_objects(session: Any) -> bool:
+    """Return whether a session holds objects, with which what is read or written past it would have to agree."""
+    return bool(session._new or session._deleted or session.identity_map._dict)
+
+
+def text_of(statement: Any, dialect: Dialect) -> Text | None:
+    """Return a statement as a dialect writes it; None if it can't be sent without SQLAlchemy's help at each execution.
+
+    Such are an IN with a list that is bound, and a statement that wants a cursor of its own kind.
+    """
+    if needs_transaction(statement) or statement.get_execution_options():
+        return None
+    compiled: Any = statement.compile(dialect=dialect)
+    if compiled.literal_execute_params or compiled.post_compile_params:
+        return None
+    return Text(compiled.string, _binder(compiled, dialect), compiled)
+
+
+def _binder(compiled: Any, dialect: Dialect) -> Callable[[Values], Any]:
+    """Return the function that makes parameters: one expression, so that a value costs no call but its own."""
+    places: dict[str, Any] = {}
+    parts: dict[str, str] = {}
+    escaped = compiled.escaped_bind_names or {}
+    for parameter, name in compiled.bind_names.items():
+        process = compiled._bind_processors.get(name)
+        number = len(places)
+        if parameter.callable is not None:
+            places[f"c{number}"] = parameter.callable
+            source = f"c{number}()"
+        elif parameter.required:
+            places[f"n{number}"] = parameter.key
+            source = f"v[n{number}]"
+        else:
+            places[f"k{number}"] = parameter.value if process is None else process(parameter.value)
+            source, process = f"k{number}", None
+        if process is not None:
+            places[f"p{number}"] = process
+            source = f"p{number}({source})"
+        parts[escaped.get(name, name)] = source
+    if compiled.positional:
+        written = "".join(f"{parts[escaped.get(name, name)]}, " for name in compiled.positiontup)
+        body = f"({written})"
+    else:
+        for number, name in enumerate(parts):
+            places[f"d{number}"] = name
+        body = "{" + ", ".join(f"d{number}: {part}" for number, part in enumerate(parts.values())) + "}"
+    made: Callable[[Values], Any] = eval(f"lambda v: {body}", places)
+    return made
+
+
+def send(connection: TrackedConnection, text: Text, values: Values) -> Sequence[Any]:
+    """Send a statement that answers with rows, and return them all.
+
+    :raises DBError: the database refused.
+    """
+    sql, parameters = text.sql, text.bind(values)
+    cursor: Any = None
+    try:
+        cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+        cursor.execute(sql, parameters)
+        rows: Sequence[Any] = cursor.fetchall()
+        if text.description is None:
+            text.description = cursor.description
+        cursor.close()
+    except BaseException as error:
+        failed(connection, error, sql, parameters, cursor)
+    connection.used = True
+    return rows
+
+
+def send_change(connection: TrackedConnection, text: Text, values: Values) -> int:
+    """Send a statement that changes rows; return how many it has found.
+
+    :raises DBError: the database refused.
+    """
+    sql, parameters = text.sql, text.bind(values)
+    cursor: Any = None
+    try:
+        cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+        cursor.execute(sql, parameters)
+        count: int = cursor.rowcount
+        cursor.close()
+    except BaseException as error:
+        failed(connection, error, sql, parameters, cursor)
+    connection.used = True
+    return count
+
+
+def failed(connection: TrackedConnection, error: BaseException, sql: str, parameters: Any, cursor: Any) -> None:
+    """Raise what SQLAlchemy would have made of a driver's error; the transaction goes on as an ordinary one."""
+    connection.adopt()
+    connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is one, and no SQL expression."""
+    return not isinstance(value, ClauseElement) and not hasattr(value, "__clause_element__")
