@@ -132,6 +132,12 @@ def floating_ip_update(session: Session, number: int) -> FloatingIp:
     return found
 
 
+def change(found: Any, number: int) -> None:
+    """Set the two values of the operation."""
+    found.host = f"host-{number}"
+    found.project_id = f"project-{number}"
+
+
 def floating_ip_read(session: Session, number: int) -> FloatingIp:
     """Read one row through the unit of work, and change nothing."""
     statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)

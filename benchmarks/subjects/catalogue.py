@@ -37,6 +37,7 @@ def _server(backend: Backend) -> bool:
 SUBJECTS: tuple[Subject, ...] = (
     Subject("dbkit context", Late("dbkit_subjects", "open_with_context"), blocking, ("dbkit",)),
     Subject("dbkit database", Late("dbkit_subjects", "open_database"), blocking, ("dbkit",)),
+    Subject("dbkit fast", Late("dbkit_subjects", "open_fast"), blocking, ("dbkit",)),
     Subject("dbkit connection", Late("dbkit_subjects", "open_connections"), blocking, ("dbkit",)),
     Subject("dbkit asyncio", Late("dbkit_subjects", "open_in_asyncio"), in_asyncio, ("dbkit", "greenlet")),
     Subject("sqlalchemy orm", Late("sqlalchemy_subjects", "open_orm"), blocking),

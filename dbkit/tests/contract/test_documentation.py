@@ -272,6 +272,19 @@ class TestPagination(ExampleCase):
         example.db.dispose()
 
 
+class TestFastPath(ExampleCase):
+    def test_addresses_are_moved_and_listed(self):
+        example = self.load("fast_path")
+        self.addCleanup(example.models.Base.registry.dispose)
+        self.addCleanup(example.models.Base.metadata.clear)
+        example.models.Base.metadata.create_all(example.db.engine)
+        with example.db.writer() as session:
+            session.add_all([example.FloatingIp(address=f"10.0.0.{number}", host="a") for number in (1, 2)])
+        example.move("10.0.0.2", "b")
+        self.assertEqual((["10.0.0.1"], ["10.0.0.2"]), (example.on_host("a"), example.on_host("b")))
+        example.db.dispose()
+
+
 class TestPages(testtools.TestCase):
     def test_every_program_stands_on_a_page(self):
         text = "\n".join(page.read_text(encoding="utf-8") for page in USER.glob("*.rst"))
