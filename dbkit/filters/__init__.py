@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dbkit.filters.marks import Removal, Rule, unrelated
+    from dbkit.filters.marks import Removal, Rule
     from dbkit.filters.options import blind_update, without
     from dbkit.filters.scopes import rule, scope, scoped
 
-__all__ = ["Removal", "Rule", "blind_update", "rule", "scope", "scoped", "unrelated", "without"]
+__all__ = ["Removal", "Rule", "blind_update", "rule", "scope", "scoped", "without"]
 
 _PLACES = {
     "Removal": "marks",
@@ -18,7 +18,6 @@ _PLACES = {
     "rule": "scopes",
     "scope": "scopes",
     "scoped": "scopes",
-    "unrelated": "marks",
     "without": "options",
 }
 

@@ -95,10 +95,7 @@ class Guarding:
         for namesake in namesakes(table):
             # the columns of the guarded table, as the statement will write them
             place = namesake if leaf is table else namesake.alias(leaf.name)  # type: ignore[attr-defined]
-            rules = rules_of(namesake)
-            if isinstance(table, Table):
-                _refuse_if_it_lacks(table, rules, place, self._off)
-            yield rules, place
+            yield rules_of(namesake), place
 
     def _half(self, leaf: FromClause, table: TableClause, parent: Parent) -> Criteria:
         """Return that the other half of a row is not hidden either."""
@@ -218,18 +215,3 @@ def _condition(rule: Rule, place: FromClause, table: TableClause) -> ColumnEleme
         raise FilterError(
             f"the rule {rule.name!r} cannot find its column {error} in the table {table.name!r} of this statement"
         ) from error
-
-
-def _refuse_if_it_lacks(table: Table, rules: tuple[Rule, ...], place: FromClause, off: frozenset[str]) -> None:
-    names = {each.name for each in table.columns}
-    for rule in rules:
-        if rule.name in off:
-            continue
-        lacking = {each.name for each in iterate(rule.criterion(place)) if isinstance(each, Column)} - names
-        if lacking:
-            raise FilterError(
-                f"the table {table.name!r} has the name of one whose rows are filtered by the rule {rule.name!r}, and "
-                f"lacks the column {', '.join(sorted(lacking))} by which that is done; use the Table with the rule, "
-                f"add .options(dbkit.without({rule.name!r})) to the statement, or call "
-                "dbkit.filters.unrelated(table) if it is another database's"
-            )

@@ -13,7 +13,6 @@ _RULES = "dbkit.rules"
 _REMOVAL = "dbkit.removal"
 _VERSION = "dbkit.version"
 _PARENT = "dbkit.parent"
-_UNRELATED = "dbkit.unrelated"
 GUARDED = "dbkit.guarded"
 """Stands in the ``info`` of a table that has rules, or is a part of one that may have."""
 
@@ -118,14 +117,6 @@ def inherited_rules(table: Table) -> tuple[Rule, ...]:
     return () if parent is None else (*rules_of(parent.table), *inherited_rules(parent.table))
 
 
-def unrelated(table: Table) -> None:
-    """Say that a table has no more than its name in common with a guarded one: it belongs to another database.
-
-    .. versionadded:: 0.1
-    """
-    table.info[_UNRELATED] = True
-
-
 def has_guarded() -> bool:
     """Return whether any table of this process has a rule."""
     return bool(_BY_NAME)
@@ -141,10 +132,13 @@ def guarded_like(name: str, schema: str | None) -> Iterator[Table]:
 
 
 def namesakes(table: Any) -> list[Table]:
-    """Return the guarded tables of whose name a table without rules is; none if it is said to be unrelated."""
-    if isinstance(table, Table) and table.info.get(_UNRELATED):
+    """Return the guarded tables that are meant by a table that is known by its name only.
+
+    A Table says itself what rules it has: another one of the same name may be another database's.
+    """
+    if isinstance(table, Table):
         return []
-    return [each for each in guarded_like(table.name, getattr(table, "schema", None)) if each is not table]
+    return list(guarded_like(table.name, getattr(table, "schema", None)))
 
 
 def guarded_names() -> frozenset[str]:

@@ -64,7 +64,6 @@ COLOURED = frozenset(
         "dbkit.queries.purges",
         "dbkit.queries.lookup",
         "dbkit.queries.save",
-        "dbkit.queries.purge",
         "dbkit.queries.rows",
         "dbkit.queries.update_match",
         "dbkit.queries.bulk",

@@ -23,6 +23,7 @@ from dbkit.testing import servers
 
 SESSION_FACES = ("dbkit context", "dbkit database")
 BLOCKING_FACES = (*SESSION_FACES, "dbkit connection")
+FAST = "dbkit fast"
 BARE = "sqlalchemy orm"
 WARM_UP = 12
 """Operations before the first that counts: drivers have prepared by then what they prepare."""
@@ -31,6 +32,8 @@ ROWS = 200
 
 EMPTY_WRITER_CALLS = 12
 JOINED_BLOCK_CALLS = 15
+FAST_UPDATE_CALLS = 120
+FAST_LOOKUP_CALLS = 100
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Costs:
 def costs_on(name: str) -> Costs:
     """Measure dbkit and bare SQLAlchemy on a backend, once a process."""
     backend = next(each for each in BACKENDS if each.name == name)
-    names = (*BLOCKING_FACES, BARE, "dbkit asyncio")
+    names = (*BLOCKING_FACES, FAST, BARE, "dbkit asyncio")
     calls: dict[tuple[str, str], float] = {}
     traffic: dict[tuple[str, str], counting.Traffic] = {}
     numbers = Numbers(ROWS)
@@ -54,11 +57,11 @@ def costs_on(name: str) -> Costs:
         # traffic first, as in the benchmarks: see benchmarks.command
         for subject in subjects:
             course = stack.enter_context(Course(subject, grounds.counting(), numbers))
-            for scenario in scenarios.SCENARIOS:
+            for scenario in (each for each in scenarios.SCENARIOS if course.has(each.name)):
                 traffic[subject.name, scenario.name] = counting.count_traffic(course, scenario.name, COUNTED, WARM_UP)
         for subject in subjects:
             course = stack.enter_context(Course(subject, grounds.straight(), numbers))
-            for scenario in scenarios.SCENARIOS:
+            for scenario in (each for each in scenarios.SCENARIOS if course.has(each.name)):
                 calls[subject.name, scenario.name] = counting.count_calls(course, scenario.name, COUNTED, WARM_UP)
     return Costs(calls, traffic)
 
@@ -138,6 +141,11 @@ class BlockingCase:
                     joined = self.calls(face, nested) - self.calls(face, alone)
                     self.assertLessEqual(joined, 2 * JOINED_BLOCK_CALLS)
 
+    def test_the_fast_path_takes_a_small_part_of_a_sessions_calls(self: Case) -> None:
+        for scenario in (scenarios.SELECT_READER, scenarios.SELECT_WRITER, scenarios.FLOATING_IP_UPDATE):
+            with self.subTest(scenario=scenario):
+                self.assertLess(self.calls(FAST, scenario), self.calls(BARE, scenario))
+
     def test_blocks_that_join_send_nothing_of_their_own(self: Case) -> None:
         for face in BLOCKING_FACES:
             with self.subTest(face=face):
@@ -152,6 +160,10 @@ class TestCostOnSQLiteInMemory(BlockingCase, Case):
         for face in BLOCKING_FACES:
             self.assertEqual(3, self.statements(face, scenarios.SELECT_READER))
             self.assertEqual(4, self.statements(face, scenarios.FLOATING_IP_UPDATE))
+
+    def test_the_fast_path_has_its_bounds(self) -> None:
+        self.assertLessEqual(self.calls(FAST, scenarios.FLOATING_IP_UPDATE), FAST_UPDATE_CALLS)
+        self.assertLessEqual(self.calls(FAST, scenarios.SELECT_READER), FAST_LOOKUP_CALLS)
 
 
 class TestCostOnSQLiteFile(BlockingCase, Case):
@@ -180,6 +192,10 @@ class TestCostOnPostgreSQL(BlockingCase, Case):
                 self.assertEqual(3, self.trips(face, scenarios.UPDATE))
                 self.assertEqual(4, self.trips(face, scenarios.FLOATING_IP_UPDATE))
 
+    def test_the_fast_path_takes_no_trip_more(self) -> None:
+        self.assertEqual(1, self.trips(FAST, scenarios.SELECT_READER))
+        self.assertEqual(4, self.trips(FAST, scenarios.FLOATING_IP_UPDATE))
+
 
 class TestCostOnMariaDB(BlockingCase, Case):
     backend = "mariadb"
@@ -196,6 +212,10 @@ class TestCostOnMariaDB(BlockingCase, Case):
             with self.subTest(face=face):
                 self.assertEqual(2, self.trips(face, scenarios.UPDATE))
                 self.assertEqual(3, self.trips(face, scenarios.FLOATING_IP_UPDATE))
+
+    def test_the_fast_path_takes_no_trip_more(self) -> None:
+        self.assertEqual(2, self.trips(FAST, scenarios.SELECT_READER))
+        self.assertEqual(3, self.trips(FAST, scenarios.FLOATING_IP_UPDATE))
 
 
 class TestCostInAsyncio(Case):
