@@ -165,7 +165,9 @@ class Lookup(Generic[T]):
             return False
         if self.mapper is not None:
             return can_be_made(self.mapper)
-        return all(each["entity"] is None or each["expr"] is not each["entity"] for each in _described(self.statement))
+        return all(
+            each.get("entity") is None or each["expr"] is not each["entity"] for each in _described(self.statement)
+        )
 
     def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
         names: dict[str, Any] = {"make": self._tuple}

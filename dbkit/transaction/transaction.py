@@ -363,7 +363,7 @@ class Transaction:
             self._ended(state)
 
     def _ended(self, state: State) -> None:
-        self.state = moved(self.state, state)
+        self.state = state if state in self.state.next else moved(self.state, state)  # the call is for its error
         self.outcome = state
         self.is_over = True
         try:
