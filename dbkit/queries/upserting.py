@@ -6,13 +6,14 @@ key could catch is refused, because it would change a row that nobody meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, case, func, inspect, literal, literal_column, select, tuple_
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql.visitors import iterate
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
@@ -204,10 +205,12 @@ class Upserter:
             statement = statement.on_duplicate_key_update({str(column.key): column for column in kept})
         else:
             if self._only_if is not None:
+                self._refuse_several_looked_at(changed)
                 changed = {
                     key: case((self._only_if, value), else_=table.columns[key]) for key, value in changed.items()
                 }
-            statement = statement.on_duplicate_key_update(changed)
+            # MySQL assigns from left to right, and what is assigned counts at once
+            statement = statement.on_duplicate_key_update(sorted(changed.items(), key=self._is_looked_at))
         there = self._there(connection, rows)
         affected = int(connection.execute(statement).rowcount)
         keys: list[Any] = []
@@ -220,6 +223,21 @@ class Upserter:
         if updated < 0 or updated > there:
             return None, None, keys, affected  # others have written in between
         return new, updated, keys, new + updated
+
+    def _is_looked_at(self, item: tuple[str, Any]) -> bool:
+        """Return whether ``only_if`` looks at a column."""
+        if self._only_if is None:
+            return False
+        name = self._target.table.columns[item[0]].name
+        return any(isinstance(each, Column) and each.name == name for each in iterate(self._only_if))
+
+    def _refuse_several_looked_at(self, changed: Mapping[str, Any]) -> None:
+        names = [name for name in changed if self._is_looked_at((name, None))]
+        if len(names) > 1:
+            raise UsageError(
+                f"only_if looks at {', '.join(names)}, which the upsert changes; MySQL and MariaDB would look again "
+                "after changing the first of them; let only_if look at one of the changed columns at most"
+            )
 
     def _is_one_of(self, rows: list[Row]) -> Any:
         keys = [self._key(row) for row in rows]
