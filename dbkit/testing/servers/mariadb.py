@@ -20,7 +20,7 @@ HOME_SETTING = "DBKIT_MARIADB_HOME"
 _SETTINGS: Settings = {
     "bind_address": LOOPBACK,
     "skip_name_resolve": "on",
-    "max_connections": "200",
+    "max_connections": "500",
     "character_set_server": "utf8mb4",
     "default_time_zone": "+00:00",
     "performance_schema": "off",

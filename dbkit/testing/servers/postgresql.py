@@ -22,7 +22,7 @@ BIN_SETTING = "DBKIT_POSTGRESQL_BIN"
 _SETTINGS: Settings = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "500",
     "max_prepared_transactions": "10",
     "shared_buffers": "32MB",
     "wal_level": "replica",

@@ -45,14 +45,14 @@ class TestSilence(PoolFaulty):
     """The server's machine is gone without a word: nothing answers on the connections that lie idle."""
 
     async def test_an_idle_connection_is_given_up_and_another_one_serves(self):
-        self.made(pool_pre_ping_idle=0, pool_ping_timeout=0.7)
+        self.made(pool_pre_ping_idle=0, pool_ping_timeout=0.4)
         await self.insert(1)
         self.silence()
         await self.insert(2)
         self.assertEqual([1, 2], self.stored())
 
     async def test_the_second_that_is_silent_condemns_the_others(self):
-        self.made(pool_pre_ping_idle=0, pool_ping_timeout=0.7)
+        self.made(pool_pre_ping_idle=0, pool_ping_timeout=0.4)
         await self.fill(self.writer, 6)
         await self.fill(self.reader, 6)
         self.assertEqual(12, len(self.proxy.connections))

@@ -117,7 +117,7 @@ class TestProviders(testtools.TestCase):
         command = self.command("postgresql", max_connections=9, fsync=True)
         self.assertIn("max_connections=9", command)
         self.assertIn("fsync=on", command)
-        self.assertNotIn("max_connections=200", command)
+        self.assertNotIn("max_connections=500", command)
 
     def test_a_setting_may_be_written_in_either_way(self):
         self.assertIn("--innodb-lock-wait-timeout=1", self.command("mysql", **{"innodb-lock-wait-timeout": 1}))
