@@ -11,11 +11,13 @@ from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoInspectionAvailable, NoResultFound
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.expression import BindParameter
+from sqlalchemy.sql.visitors import iterate
 
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
 from dbkit.queries.objects import can_be_made, maker, places_of, value_in_row
-from dbkit.queries.straight import Text, has_objects, send, straight_connection, text_of
+from dbkit.queries.straight import Kept, Text, has_objects, send, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction
@@ -57,8 +59,9 @@ class Lookup(Generic[T]):
         if not isinstance(statement, Select):
             raise UsageError(f"a lookup is made of a select(); {type(statement).__name__} is none")
         self.statement = statement
-        self._plans: dict[Dialect, _Plan | None] = {}
+        self._plans: Kept[_Plan | None] = Kept(self._plan)
         self.mapper = _only_entity(statement)
+        self._wanted = {each.key for each in iterate(statement) if isinstance(each, BindParameter)}
         self._names = [each["name"] for each in statement.column_descriptions]
         self._tuple: Any = None
         if self.mapper is None:
@@ -134,17 +137,25 @@ class Lookup(Generic[T]):
         if session is None or not has_objects(session):
             connection = straight_connection(transaction)
             if connection is not None:
-                dialect = connection.dialect
-                plan = self._plans[dialect] if dialect in self._plans else self._plan(dialect)
+                dialect, plan = self._plans.last
+                if dialect is not connection.dialect:
+                    dialect, plan = connection.dialect, self._plans.of(connection.dialect)
                 if plan is not None:
                     try:
-                        rows = send(connection, plan.text, values)
-                    except KeyError as missing:
-                        raise self._lacking(missing) from missing
-                    if plan.make is None and rows:
-                        plan.make = self._maker(plan.text, dialect, transaction.source)
-                    return rows, plan.make
-        return self._ordinary(transaction, values), None
+                        parameters = plan.text.bind(values)
+                    except Exception as error:  # a type's own may be of any kind
+                        self._refuse_if_missing(error, values)
+                    else:
+                        rows = send(connection, plan.text, parameters)
+                        if plan.make is None and rows:
+                            plan.make = self._maker(plan.text, dialect, transaction.source)
+                        return rows, plan.make
+        return self._ordinary(transaction, values), None  # where values are wrong, it says so in a session's words
+
+    def _refuse_if_missing(self, error: Exception, values: dict[str, Any]) -> None:
+        name = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if name in self._wanted and name not in values:
+            raise UsageError(f"the lookup needs a value for {name!r}; give it by that name") from error
 
     def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
         result: Any = transaction.open_session().execute(self.statement, values)
@@ -153,12 +164,10 @@ class Lookup(Generic[T]):
         return [self._tuple(*row) for row in result]
 
     def _plan(self, dialect: Dialect) -> _Plan | None:
-        plan = None
-        if self._goes_straight():
-            text = text_of(self.statement, dialect)
-            plan = None if text is None else _Plan(text)
-        self._plans[dialect] = plan
-        return plan
+        text = text_of(self.statement, dialect) if self._goes_straight() else None
+        if text is None or (self.mapper is not None and places_of(text, self.mapper) is None):
+            return None
+        return _Plan(text)
 
     def _goes_straight(self) -> bool:
         if not all(isinstance(each, Without) for each in self.statement._with_options):
@@ -179,9 +188,6 @@ class Lookup(Generic[T]):
         parts = [value_in_row(text, place, dialect, names) for place in range(len(self._names))]
         found: Callable[[Any], Any] = eval(f"lambda r: make({', '.join(parts)})", names)
         return found
-
-    def _lacking(self, error: KeyError) -> UsageError:
-        return UsageError(f"the lookup needs a value for {error.args[0]!r}; give it by that name")
 
 
 def find(model: type[T]) -> Lookup[T]:

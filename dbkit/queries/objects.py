@@ -47,7 +47,7 @@ def places_of(text: Text, mapper: Mapper[Any]) -> dict[str, int] | None:
     found: dict[str, int] = {}
     for attribute in mapper.column_attrs:
         column: Any = attribute.columns[0]
-        for place, entry in enumerate(text.compiled._result_columns):
+        for place, entry in enumerate(text.columns):
             if any(isinstance(each, ColumnElement) and each.shares_lineage(column) for each in entry.objects):
                 found[attribute.key] = place
                 break
@@ -91,7 +91,7 @@ def maker(mapper: Mapper[Any], values: dict[str, str], names: dict[str, Any]) ->
 
 def value_in_row(text: Text, place: int, dialect: Any, names: dict[str, Any]) -> str:
     """Return the expression that reads a value at a place of the row ``r``; what it calls is added to the names."""
-    entry = text.compiled._result_columns[place]
+    entry = text.columns[place]
     process = entry.type._cached_result_processor(dialect, text.description[place][1])
     if process is None:
         return f"r[{place}]"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
@@ -22,6 +23,7 @@ from dbkit.transaction.scope import Scope
 from dbkit.transaction.transaction import Transaction
 
 T = TypeVar("T")
+_CLASSES = "dbkit.rows"
 
 
 class Row(tuple[Any, ...]):
@@ -100,28 +102,27 @@ class Rows(Lookup[T]):
         return super()._goes_straight() if self.mapper is not None else False
 
     def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
-        mapper = self.mapper
-        assert mapper is not None
+        mapper = self._the_mapper()
         places = places_of(text, mapper)
         assert places is not None
         row = _class_of(mapper, places, source)
         names: dict[str, Any] = {"make": row}
-        width = len(text.description)
-        parts = [value_in_row(text, place, dialect, names) for place in range(width)]
-        row._whole = staticmethod(_whole(mapper, places))
+        parts = [value_in_row(text, place, dialect, names) for place in range(len(text.description))]
         if len(names) == 1:
             return row  # no value has to be converted
         found: Callable[[Any], Any] = eval(f"lambda r: make(({', '.join(parts)},))", names)
         return found
 
     def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
-        mapper = self.mapper
-        assert mapper is not None
+        mapper = self._the_mapper()
         keys = [each.key for each in mapper.column_attrs]
         row = _class_of(mapper, {key: place for place, key in enumerate(keys)}, transaction.source)
-        row._whole = staticmethod(_whole(mapper, {key: place for place, key in enumerate(keys)}))
         found: Any = [row([getattr(each, key) for key in keys]) for each in super()._ordinary(transaction, values)]
         return list(found)
+
+    def _the_mapper(self) -> Mapper[Any]:
+        assert self.mapper is not None  # __init__ has refused everything else
+        return self.mapper
 
 
 def related(row: Any, name: str) -> Any:
@@ -146,7 +147,7 @@ async def arelated(row: Any, name: str) -> Any:
 def _block_of(row: Row, name: str) -> Transaction:
     frame: Any = CURRENT.get()
     while frame is not None:
-        if isinstance(frame, Scope) and frame.is_open and (row._source is None or frame.source is row._source):
+        if isinstance(frame, Scope) and frame.is_open and (row._source is None or frame.source is row._source()):
             frame.check_user("related")
             return frame.physical()
         frame = frame.outer
@@ -157,23 +158,29 @@ def _block_of(row: Row, name: str) -> Transaction:
 
 
 def _class_of(mapper: Mapper[Any], places: dict[str, int], source: Any) -> type[Row]:
-    """Return the class of rows with columns at certain places, that belong to one database."""
-    columns = {key: property(itemgetter(place)) for key, place in places.items()}
-    name = f"{mapper.class_.__name__}Row"
-    return type(name, (Row,), {"__slots__": (), "_model": mapper.class_, "_source": source, **columns})
+    """Return the class of rows with columns at certain places, that belong to one database; each is made once."""
+    known: Any = mapper.class_manager.info.setdefault(_CLASSES, WeakKeyDictionary())
+    by_places = known.setdefault(_ANYWHERE if source is None else source, {})
+    at = tuple(places.items())
+    if at not in by_places:
+        columns: dict[str, Any] = {key: property(itemgetter(place)) for key, place in places.items()}
+        columns["_whole"] = staticmethod(maker(mapper, {key: f"r[{place}]" for key, place in places.items()}, {}))
+        columns |= {"__slots__": (), "_model": mapper.class_, "_source": None if source is None else ref(source)}
+        by_places[at] = type(f"{mapper.class_.__name__}Row", (Row,), columns)
+    found: type[Row] = by_places[at]
+    return found
 
 
-def _whole(mapper: Mapper[Any], places: dict[str, int]) -> Callable[[Row], Any]:
-    """Return what makes a mapped object of a row whose values are converted already."""
-    return maker(mapper, {key: f"r[{place}]" for key, place in places.items()}, {})
+class _Anywhere:
+    """Stands for the database of a row that has been unpickled: any."""
+
+
+_ANYWHERE = _Anywhere()
 
 
 def _unpickled(model: type, values: dict[str, Any]) -> Any:
     mapper: Mapper[Any] = class_mapper(model)
-    places = {key: place for place, key in enumerate(values)}
-    row = _class_of(mapper, places, None)
-    row._whole = staticmethod(_whole(mapper, places))
-    return row(values.values())
+    return _class_of(mapper, {key: place for place, key in enumerate(values)}, None)(values.values())
 
 
 def _in_class(model: type, name: str) -> Any:

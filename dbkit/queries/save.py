@@ -15,13 +15,14 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.marks import removal_of
 from dbkit.queries.objects import is_alone
-from dbkit.queries.straight import Text, has_objects, is_plain, send_change, straight_connection, text_of
+from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.session import BlockSession
 from dbkit.transaction.transaction import Transaction
 
 _WRAPPER = "sqlalchemy.sql.schema"
+_SAVER = "dbkit.saver"
 _KEY = "dbkit_key_"
 _VERSION = "dbkit_version"
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
@@ -54,8 +55,8 @@ def save(where: Any, instance: Any) -> None:
     if state.key is not None and state.session_id is None:
         if not changed:
             return
-        cls = state.class_
-        saver = _savers[cls] if cls in _savers else _saver_of(cls, state.mapper)
+        about = state.manager.info
+        saver = about[_SAVER] if _SAVER in about else _saver_of(state)
         if saver.save(transaction, state, instance.__dict__, changed):
             return
     _by_flush(transaction, instance)
@@ -70,7 +71,7 @@ def _by_flush(transaction: Transaction, instance: Any) -> None:
     session = transaction.open_session()
     if instance not in session:
         session.add(instance)
-    session.flush([instance])
+    session.flush()
 
 
 class _Plan:
@@ -95,7 +96,7 @@ class Saver:
         self._columns = {each.key: each.columns[0] for each in mapper.column_attrs if len(each.columns) == 1}
         self._keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         self._is_able = self._can_be_saved_alone()
-        self._plans: dict[tuple[Dialect, tuple[str, ...]], _Plan | None] = {}
+        self._plans: Kept[dict[tuple[str, ...], _Plan | None]] = Kept(lambda dialect: {})
 
     def _can_be_saved_alone(self) -> bool:
         mapper = self._mapper
@@ -103,7 +104,7 @@ class Saver:
             return False
         if mapper.eager_defaults is True or mapper.version_id_generator is False:
             return False
-        return all(column.table is mapper.local_table for column in self._columns.values())
+        return all(getattr(column, "table", None) is mapper.local_table for column in self._columns.values())
 
     def save(self, transaction: Transaction, state: Any, values: dict[str, Any], changed: dict[str, Any]) -> bool:
         """Send the UPDATE; return False if nothing was done, because a flush must do it."""
@@ -128,25 +129,31 @@ class Saver:
             if connection is None:
                 return False
         names = tuple(changed)
-        at = connection.dialect, names
-        plan = self._plans[at] if at in self._plans else self._plan(at, state)
+        dialect, plans = self._plans.last
+        if dialect is not connection.dialect:
+            plans = self._plans.of(connection.dialect)
+        plan = plans[names] if names in plans else self._plan(plans, names, connection.dialect)
         if plan is None:
             return False
         sent: dict[str, Any] = {}
-        for name in names:
-            value = sent[name] = values[name]
-            if value.__class__ not in _PLAIN and not is_plain(value):
-                return False
         made = {}
-        for name, make in plan.updated:
-            made[name] = sent[name] = make()
-        for name in self._keys:
-            sent[_KEY + name] = values[name]
         version = plan.version
-        if version is not None:
-            before = sent[_VERSION] = values[version]
-            made[version] = sent[version] = plan.generate_version(before)
-        if send_change(connection, plan.text, sent) != 1:
+        try:
+            for name in names:
+                value = sent[name] = values[name]
+                if value.__class__ not in _PLAIN and not is_plain(value):
+                    return False
+            for name, make in plan.updated:
+                made[name] = sent[name] = make()
+            for name in self._keys:
+                sent[_KEY + name] = values[name]
+            if version is not None:
+                seen = sent[_VERSION] = values[version]
+                made[version] = sent[version] = plan.generate_version(seen)
+            parameters = plan.text.bind(sent)
+        except Exception:  # a value that is not loaded, or that its type refuses: the flush says so in its own words
+            return False
+        if send_change(connection, plan.text, parameters) != 1:
             return False  # the flush finds out why
         for name in made:
             values[name] = made[name]
@@ -158,8 +165,8 @@ class Saver:
             state._strong_obj = None
         return True
 
-    def _plan(self, at: tuple[Dialect, tuple[str, ...]], state: Any) -> _Plan | None:
-        plan = self._plans[at] = self._make_plan(*at)
+    def _plan(self, plans: dict[Any, _Plan | None], names: tuple[str, ...], dialect: Dialect) -> _Plan | None:
+        plan = plans[names] = self._make_plan(dialect, names)
         return plan
 
     def _make_plan(self, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
@@ -179,9 +186,10 @@ class Saver:
             if column.server_onupdate is not None or default is not None and default.is_clause_element:
                 return None
             if default is not None:
-                if default.is_sequence:
+                make = _maker_of(default)
+                if make is None:
                     return None
-                updated.append((name, _maker_of(default)))
+                updated.append((name, make))
                 changing[column.name] = bindparam(name, type_=column.type)
         table: Any = mapper.local_table
         criteria = [columns[name] == bindparam(_KEY + name, type_=columns[name].type) for name in self._keys]
@@ -197,22 +205,19 @@ class Saver:
         return None if text is None else _Plan(text, tuple(updated), mapper)
 
 
-def _maker_of(default: Any) -> Callable[[], Any]:
-    if default.is_callable:
-        made = default.arg
-        bare: Callable[[], Any] | None = getattr(made, "__wrapped__", None)
-        if bare is not None and made.__globals__["__name__"] == _WRAPPER:
-            return bare  # SQLAlchemy has put a function round one that takes no context
-        return partial(made, None)
-    value = default.arg
-    return lambda: value
+def _maker_of(default: Any) -> Callable[[], Any] | None:
+    """Return what makes a default's value; None if that takes more than a call."""
+    made = default.arg
+    if default.is_scalar:
+        return lambda: made
+    # SQLAlchemy has put a function round one that takes no context; any other one asks for what only a flush knows
+    bare: Callable[[], Any] | None = getattr(made, "__wrapped__", None) if default.is_callable else None
+    return bare if bare is not None and made.__globals__["__name__"] == _WRAPPER else None
 
 
-_savers: dict[type, Saver] = {}
-
-
-def _saver_of(cls: type, mapper: Mapper[Any]) -> Saver:
-    saver = _savers[cls] = Saver(mapper)
+def _saver_of(state: Any) -> Saver:
+    """Return the saver of an object's class, made on the first call; it goes with the class."""
+    saver: Saver = state.manager.info.setdefault(_SAVER, Saver(state.mapper))
     return saver
 
 

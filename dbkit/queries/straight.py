@@ -8,9 +8,11 @@ look at, such as a deadline or a reader inside a writer, they take the ordinary 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Dialect
+from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.sql.expression import ClauseElement
 
 from dbkit.engines.connection import TrackedConnection
@@ -20,23 +22,48 @@ from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING
 Values = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Text:
     """A statement as one dialect writes it.
 
     :ivar bind: makes the driver's parameters of values by name; a name that is missing is a ``KeyError``.
-    :ivar compiled: SQLAlchemy's, for who reads the rows.
+    :ivar columns: what SQLAlchemy has compiled of the columns that come back. Not all that it has compiled: that would
+        keep the dialect for which this is forgotten, see :class:`Kept`.
     :ivar description: what the driver says of the columns, since the first answer.
     """
 
-    __slots__ = ("bind", "compiled", "description", "sql")
+    __slots__ = ("bind", "columns", "description", "sql")
 
-    def __init__(self, sql: str, bind: Callable[[Values], Any], compiled: Any) -> None:
+    def __init__(self, sql: str, bind: Callable[[Values], Any], columns: Any) -> None:
         self.sql = sql
         self.bind = bind
-        self.compiled = compiled
+        self.columns = columns
         self.description: Any = None
+
+
+class Kept(Generic[T]):
+    """What is made once for each dialect, and forgotten with it: each event loop and each reload has others.
+
+    :ivar last: the dialect that was asked for last, and what was made for it; looked at without a call.
+    """
+
+    __slots__ = ("_make", "_made", "last")
+
+    def __init__(self, make: Callable[[Dialect], T]) -> None:
+        self._make = make
+        self._made: WeakKeyDictionary[Dialect, T] = WeakKeyDictionary()
+        self.last: tuple[Dialect | None, Any] = (None, None)
+
+    def of(self, dialect: Dialect) -> T:
+        """Return what belongs to a dialect, made on the first call."""
+        if dialect in self._made:
+            found = self._made[dialect]
+        else:
+            found = self._made[dialect] = self._make(dialect)
+        self.last = (dialect, found)
+        return found
 
 
 def straight_connection(transaction: Transaction) -> TrackedConnection | None:
@@ -47,8 +74,13 @@ def straight_connection(transaction: Transaction) -> TrackedConnection | None:
     session = transaction.session
     if session is not None and session._nested_transaction is not None:
         session.connection()  # it sends SAVEPOINT with its own next statement; this one must not be before it
-    if connection.__class__ is not TrackedConnection or connection._echo or "do_execute" in connection.dialect.__dict__:
-        return None  # the last: a test looks at what is sent
+    if connection.__class__ is not TrackedConnection or connection._echo or connection._execution_options:
+        return None
+    dialect: Any = connection.dialect
+    if connection._has_events or connection.engine._has_events or "do_execute" in dialect.__dict__:
+        return None  # somebody looks at what is sent: a listener, or a test
+    if dialect.dispatch.do_execute.__class__ is not _EmptyListener:
+        return None
     watch = connection.watch
     if watch:
         if watch & _NEVER:
@@ -75,10 +107,10 @@ def text_of(statement: Any, dialect: Dialect) -> Text | None:
     compiled: Any = statement.compile(dialect=dialect)
     if compiled.literal_execute_params or compiled.post_compile_params:
         return None
-    return Text(compiled.string, _binder(compiled, dialect), compiled)
+    return Text(compiled.string, _binder(compiled), compiled._result_columns)
 
 
-def _binder(compiled: Any, dialect: Dialect) -> Callable[[Values], Any]:
+def _binder(compiled: Any) -> Callable[[Values], Any]:
     """Return the function that makes parameters: one expression, so that a value costs no call but its own."""
     places: dict[str, Any] = {}
     parts: dict[str, str] = {}
@@ -110,12 +142,13 @@ def _binder(compiled: Any, dialect: Dialect) -> Callable[[Values], Any]:
     return made
 
 
-def send(connection: TrackedConnection, text: Text, values: Values) -> Sequence[Any]:
+def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence[Any]:
     """Send a statement that answers with rows, and return them all.
 
+    :param parameters: as the text has bound them.
     :raises DBError: the database refused.
     """
-    sql, parameters = text.sql, text.bind(values)
+    sql = text.sql
     cursor: Any = None
     try:
         cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
@@ -130,12 +163,13 @@ def send(connection: TrackedConnection, text: Text, values: Values) -> Sequence[
     return rows
 
 
-def send_change(connection: TrackedConnection, text: Text, values: Values) -> int:
+def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> int:
     """Send a statement that changes rows; return how many it has found.
 
+    :param parameters: as the text has bound them.
     :raises DBError: the database refused.
     """
-    sql, parameters = text.sql, text.bind(values)
+    sql = text.sql
     cursor: Any = None
     try:
         cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]

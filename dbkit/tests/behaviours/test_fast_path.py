@@ -22,8 +22,8 @@ from sqlalchemy.orm import (
 import dbkit
 from dbkit import models, queries
 from dbkit.exceptions import DBDuplicateEntry, DBError, DBReadOnly, NoTransaction, StaleRow, UsageError
-from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, Product
+from dbkit.tests.behaviours.base import Behaviour, behaviours, on
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, SQLITE_FILE, Product
 from dbkit.transaction.greenlets import in_task
 
 EARLY = datetime.datetime(2020, 1, 1)
@@ -329,6 +329,53 @@ class TestFastPath(Behaviour):
                 event.remove(target, name, listener)
         self.assertEqual(["mapper", "session"], told)
         self.assertEqual(3, self.book()[1])
+
+    async def test_who_looks_at_statements_sees_them(self):
+        seen = []
+
+        def look(connection, cursor, statement, parameters, context, executemany):
+            seen.append(statement)
+
+        database = self.database(on_engine_create=[lambda engine: event.listen(engine, "before_cursor_execute", look)])
+        async with self.face_of(database).writer.connection():
+            book = await self.call(BY_ID.one, database, id=1)
+            book.pages = 5
+            await self.call(queries.save, database, book)
+        self.assertEqual(["SELECT", "UPDATE"], [each.split()[0] for each in seen if "fast_books" in each])
+
+    async def test_schemas_are_translated(self):
+        other = self.database(schema_translate_map={None: "nowhere"})
+        with self.raising(DBError):
+            async with self.face_of(other).reader.connection():
+                await self.call(BY_ID.one, other, id=1)
+
+    @on(SQLITE_FILE)
+    async def test_a_wrong_value_is_refused_as_a_session_refuses_it(self):
+        late = queries.Lookup(select(Book.id).where(Book.bought_at > bindparam("moment")))
+        with self.raising(Exception) as straight:
+            async with self.writer.connection():
+                await self.call(late.all, self.db, moment=object())
+        with self.raising(Exception) as ordinary:
+            async with self.writer() as session:
+                await session.execute(late.statement, {"moment": object()})
+        self.assertIs(type(ordinary.error), type(straight.error))
+
+    async def test_objects_of_a_session_that_has_ended_are_saved(self):
+        async with self.reader() as session:
+            book = await session.get(Book, 1)
+        book.title = "changed"
+        async with self.writer.connection():
+            await self.call(queries.save, self.db, book)
+        self.assertEqual(("changed", 2), (self.book()[0], self.book()[3]))
+
+    async def test_a_value_that_is_not_loaded_is_left_to_the_flush(self):
+        async with self.reader() as session:
+            book = await session.get(Book, 1)
+            session.expire(book)
+        book.title = "changed"
+        async with self.writer.connection():
+            await self.call(queries.save, self.db, book)
+        self.assertEqual(("changed", 2), (self.book()[0], self.book()[3]))
 
     async def test_lists_for_in_are_bound_by_sqlalchemy(self):
         some = queries.Lookup(select(Book.id).where(Book.id.in_(bindparam("ids", expanding=True))).order_by(Book.id))
