@@ -189,9 +189,8 @@ class TestCombinerInTasks(Combining):
         combiner = self.combiner()
         rival, tasks = await self.waiting_behind(combiner, 3)
         tasks[0].cancel()  # it leads, and is being stored
-        tasks[2].cancel()  # it waits
-        for _ in range(3):
-            await asyncio.sleep(0)
+        tasks[2].cancel()  # it waits, so that it ends at once
+        await asyncio.wait([tasks[2]])
         await asyncio.to_thread(rival.commit)
         self.assertEqual([Outcome.COMMITTED, 2, Outcome.NOT_STARTED, 3], await asyncio.gather(*tasks))
         self.assertEqual(3, self.page()[2])
