@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks import deadline, timing
+from benchmarks.bayer import command as bayer
 from benchmarks.bulk import command as bulk
 from benchmarks.bulk import memory
 from benchmarks.choice import at_hand, chosen_backends, pin, positive
@@ -24,19 +25,20 @@ from benchmarks.versions import versions
 
 _TOP_FUNCTIONS = 40
 
+_OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
+    "bayer": bayer.run,
+    "bulk": bulk.run,
+    "deadline": deadline.run,
+    "kit": kit.run,
+    "memory": memory.run,
+    "protections": protections.run,
+}
+
 
 def run(arguments: Sequence[str]) -> int:
     """Measure what the arguments ask for; return the exit status: 1 if nothing could be measured."""
-    if arguments[:1] == ["kit"]:
-        return kit.run(arguments[1:])
-    if arguments[:1] == ["bulk"]:
-        return bulk.run(arguments[1:])
-    if arguments[:1] == ["memory"]:
-        return memory.run(arguments[1:])
-    if arguments[:1] == ["deadline"]:
-        return deadline.run(arguments[1:])
-    if arguments[:1] == ["protections"]:
-        return protections.run(arguments[1:])
+    if arguments and arguments[0] in _OTHERS:
+        return _OTHERS[arguments[0]](arguments[1:])
     options = _parser().parse_args(arguments)
     scenarios = [each for each in SCENARIOS if not options.scenario or each.name in options.scenario]
     rounds = options.rounds if options.rounds is not None else 3 if options.quick else 15

@@ -29,6 +29,11 @@ class Numbers:
         self._next += count
         return [each // self._rows * ROWS + each % self._rows for each in range(first, first + count)]
 
+    @property
+    def last(self) -> int:
+        """The last number that was handed out."""
+        return self._next - 1
+
 
 class Course:
     """A subject that is open on a place, until the ``with`` block ends."""

@@ -23,13 +23,19 @@ def measured(
     scenarios: Sequence[Scenario],
     time_all: Timer,
     count: int = counting.COUNTED,
+    sent: int | None = None,
+    warm_up: int = counting.WARM_UP,
+    numbers: Numbers | None = None,
 ) -> Iterator[list[Row]]:
     """Yield the results of one scenario after the other.
 
     :param time_all: times all subjects at one scenario.
-    :param count: operations that are counted.
+    :param count: operations whose calls are counted.
+    :param sent: operations whose statements and trips are counted; as many, if not given.
+    :param warm_up: operations before the first that counts.
+    :param numbers: where the operations' numbers come from, if the caller must know them.
     """
-    numbers = Numbers()
+    numbers = numbers or Numbers()
     with ExitStack() as stack:
         straight = [stack.enter_context(Course(subject, grounds.straight(), numbers)) for subject in subjects]
         counting_ = [stack.enter_context(Course(subject, grounds.counting(), numbers)) for subject in subjects]
@@ -37,8 +43,8 @@ def measured(
             pairs = [(one, other) for one, other in zip(straight, counting_, strict=True) if one.has(scenario.name)]
             # The traffic first: the statement that a process compiles first for a mapper stays a few calls dearer for
             # its engine than the same one compiled later, and that must not fall on whoever stands first in the table.
-            traffic = [counting.count_traffic(other, scenario.name, count) for _, other in pairs]
-            calls = [counting.count_calls(one, scenario.name, count) for one, _ in pairs]
+            traffic = [counting.count_traffic(other, scenario.name, sent or count, warm_up) for _, other in pairs]
+            calls = [counting.count_calls(one, scenario.name, count, warm_up) for one, _ in pairs]
             times = time_all([one for one, _ in pairs], scenario)
             yield [
                 Row(

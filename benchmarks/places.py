@@ -14,7 +14,8 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
-from benchmarks.schema import ROWS, populate
+from benchmarks import schema
+from benchmarks.schema import ROWS
 from benchmarks.wire import MySQLReader, PostgreSQLReader
 from dbkit.exceptions import BackendNotAvailable
 from dbkit.testing import servers
@@ -64,6 +65,9 @@ BACKENDS: tuple[Backend, ...] = (
 
 _READERS: dict[str, Callable[[], StatementReader]] = {"postgresql": PostgreSQLReader, "mysql": MySQLReader}
 
+#: Makes the tables of an engine's database anew and fills them with so many rows.
+Populate = Callable[[Engine, int], None]
+
 _FILLERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 """The drivers that make and fill the databases of asyncio backends."""
 
@@ -83,12 +87,16 @@ class Place:
     :param url: where it is.
     :param tally: what counts there; None where nothing is counted.
     :param rows: how many rows each table has.
+    :param populate: makes and fills the tables.
+    :ivar connections: what the sqlite3 module opened there; a database in memory is reached in no other way.
     """
 
     backend: Backend
     url: URL
     tally: Tally | None = None
     rows: int = ROWS
+    populate: Populate = schema.populate
+    connections: list[sqlite3.Connection] = field(default_factory=list)
     _statements: list[str] = field(default_factory=list)
 
     @property
@@ -107,6 +115,7 @@ class Place:
             return
         if isinstance(connection, sqlite3.Connection):
             connection.execute("PRAGMA synchronous = OFF")
+            self.connections.append(connection)
             if self.tally is not None:
                 connection.set_trace_callback(self._statements.append)
             return
@@ -123,22 +132,31 @@ class Place:
     def fill(self, engine: Engine) -> None:
         """Make the tables, if this engine's database is nobody else's."""
         if self.backend.in_memory:
-            populate(engine, self.rows)
+            self.populate(engine, self.rows)
 
 
 class Grounds:
     """A backend's database, made and filled; in memory each subject makes its own."""
 
-    def __init__(self, backend: Backend, url: URL, version: str, relay: Relay | None, rows: int = ROWS) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        url: URL,
+        version: str,
+        relay: Relay | None,
+        rows: int = ROWS,
+        populate: Populate = schema.populate,
+    ) -> None:
         self.backend = backend
         self.version = version
         self._url = url
         self._relay = relay
         self._rows = rows
+        self._populate = populate
 
     def straight(self) -> Place:
         """Return the database itself."""
-        return Place(self.backend, self._url, rows=self._rows)
+        return Place(self.backend, self._url, rows=self._rows, populate=self._populate)
 
     def counting(self) -> Place:
         """Return the database behind what counts statements and round trips."""
@@ -148,14 +166,16 @@ class Grounds:
             return place
         counts = self._relay.counts
         url = self._url.set(host=self._relay.host, port=self._relay.port)
-        return Place(self.backend, url, Tally(lambda: counts.statements, lambda: counts.trips), self._rows)
+        tally = Tally(lambda: counts.statements, lambda: counts.trips)
+        return Place(self.backend, url, tally, self._rows, self._populate)
 
 
 @contextlib.contextmanager
-def prepared(backend: Backend, rows: int = ROWS) -> Iterator[Grounds]:
+def prepared(backend: Backend, rows: int = ROWS, populate: Populate = schema.populate) -> Iterator[Grounds]:
     """Give a backend's database, filled, and remove it in the end.
 
     :param rows: how many rows each table gets.
+    :param populate: makes and fills the tables.
     :raises BackendNotAvailable: there is no server for it; the text says what to install.
     """
     if backend.server is None:
@@ -163,16 +183,16 @@ def prepared(backend: Backend, rows: int = ROWS) -> Iterator[Grounds]:
             path = "" if backend.in_memory else str(Path(folder) / "cloud.db")
             url = URL.create(backend.url, database=path or None)
             if path:
-                _fill_file(path, rows)
-            yield Grounds(backend, url, f"SQLite {sqlite3.sqlite_version}", None, rows)
+                _fill_file(path, rows, populate)
+            yield Grounds(backend, url, f"SQLite {sqlite3.sqlite_version}", None, rows, populate)
         return
     server = servers.obtain(backend.server)
     name = server.create_database()
     url = server.url(database=name).set(drivername=backend.url)
     try:
-        _fill_server(url, backend, rows)
+        _fill_server(url, backend, rows, populate)
         with _relayed(backend, server) as relay:
-            yield Grounds(backend, url, _version_text(backend, server.version), relay, rows)
+            yield Grounds(backend, url, _version_text(backend, server.version), relay, rows, populate)
     finally:
         server.drop_database(name)
 
@@ -198,7 +218,7 @@ def _relayed(backend: Backend, server: servers.Server) -> Relay:
     return Relay(server.host, server.port, _READERS[str(backend.server)])
 
 
-def _fill_file(path: str, rows: int) -> None:
+def _fill_file(path: str, rows: int, populate: Populate) -> None:
     engine = create_engine(URL.create("sqlite", database=path))
     with engine.connect() as connection:
         # for everyone: the mode stays with the file, and how SQLite keeps its journal is not the question here
@@ -207,7 +227,7 @@ def _fill_file(path: str, rows: int) -> None:
     engine.dispose()
 
 
-def _fill_server(url: URL, backend: Backend, rows: int) -> None:
+def _fill_server(url: URL, backend: Backend, rows: int, populate: Populate) -> None:
     blocking = f"{backend.server}+{_FILLERS[str(backend.server)]}"
     engine = create_engine(url.set(drivername=blocking if backend.is_asyncio else backend.url))
     try:

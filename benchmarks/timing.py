@@ -32,7 +32,7 @@ class Ratio:
     median: float
 
 
-def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int) -> list[Times]:
+def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int, warm_up: int = WARM_UP) -> list[Times]:
     """Time all courses in each round, beginning with another one each time.
 
     The collector is on, since what an operation leaves to collect is part of its price; each batch starts from a
@@ -40,7 +40,7 @@ def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int) -
     """
     times = [Times() for _ in courses]
     for course in courses:
-        course.batch(scenario, WARM_UP)()
+        course.batch(scenario, warm_up)()
     gc.collect()
     gc.freeze()
     try:

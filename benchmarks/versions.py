@@ -10,6 +10,8 @@ _PACKAGES = (
     "dbkit",
     "SQLAlchemy",
     "oslo.db",
+    "Django",
+    "peewee",
     "psycopg",
     "psycopg2-binary",
     "asyncpg",

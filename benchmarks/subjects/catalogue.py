@@ -51,6 +51,7 @@ SUBJECTS: tuple[Subject, ...] = (
 
 #: Package to install for a module whose name differs from it.
 _PACKAGES = {
+    "django": "Django",
     "oslo_db": "oslo.db",
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
