@@ -41,6 +41,8 @@ def run(arguments: Sequence[str]) -> int:
                 chosen = [each for each in subjects if each.name == options.profile]
                 profiles += profiled(chosen, grounds, [SCENARIO], _TOP_FUNCTIONS)
                 continue
+            if not subjects:
+                continue
             try:
                 tables.append(measured_on(grounds, subjects, extent))
             except NotStored as error:

@@ -10,11 +10,12 @@ from typing import Any
 from peewee import JOIN
 
 from benchmarks.bayer.bodies import address_of, change
-from benchmarks.bayer.schema import TABLES, now
+from benchmarks.bayer.schema import TABLES
 from benchmarks.bayer.variants import DEFAULT, FAST_SAVE
 from benchmarks.peers.peewee_models import models_of, open_database
 from benchmarks.places import Place
 from benchmarks.scenarios import FLOATING_IP_UPDATE
+from benchmarks.schema import now
 from benchmarks.subjects.subject import Opened
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Boolean,
@@ -25,7 +25,7 @@ from sqlalchemy import (
     create_engine,
     insert,
 )
-from sqlalchemy.orm import DeclarativeBase, Session, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, relationship
 
 from benchmarks.schema import ADDRESSES, ROWS, now
 from dbkit.filters.marks import Rule, guard
@@ -121,6 +121,11 @@ class FloatingIp(Base):
         Index("floating_ips_address_deleted", "address", "deleted", unique=True),
     )
     fixed_ip = relationship(FixedIp)
+
+    if TYPE_CHECKING:
+        id: Mapped[int]
+        address: Mapped[str | None]
+        deleted: Mapped[int]
 
     def save(self, session: Session) -> None:
         """Store the changed values, as Nova's models do."""

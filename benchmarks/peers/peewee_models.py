@@ -60,7 +60,7 @@ def _database(place: Place) -> Any:
     url = place.url
     if place.is_sqlite:
         return peewee.SqliteDatabase(url.database or ":memory:")
-    reached = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+    reached: dict[str, Any] = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
     reached = {name: value for name, value in reached.items() if value is not None}
     if place.backend.server == "postgresql":
         return peewee.PostgresqlDatabase(url.database, prefer_psycopg3=True, **reached)
