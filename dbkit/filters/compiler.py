@@ -15,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import and_
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 
 from dbkit.filters.changes import guarded_update, refuse_blind_update, removing
 from dbkit.filters.conflicts import counting_up, counting_up_duplicate, guarded_upsert, refuse_replacing
 from dbkit.filters.froms import Filtered, Guarding
 from dbkit.filters.options import switched_off
-from dbkit.filters.texts import refuse_guarded
+from dbkit.filters.texts import refuse_guarded, refuse_guarded_ddl
 
 _OFF = "_dbkit_off"
 _NONE: frozenset[str] = frozenset()
@@ -81,6 +81,11 @@ class Filtering(SQLCompiler):
     def visit_textclause(self, textclause: Any, *args: Any, **kw: Any) -> Any:
         refuse_guarded(textclause.text, self._switched_off())
         return super().visit_textclause(textclause, *args, **kw)  # type: ignore[no-untyped-call]
+
+    def visit_textual_select(self, taf: Any, *args: Any, **kw: Any) -> Any:
+        """Write text that stands where a SELECT does; in a FROM a bare name would be read as a table's."""
+        refuse_guarded(f"FROM ({taf.element})", self._switched_off() | switched_off(taf))
+        return super().visit_textual_select(taf, *args, **kw)  # type: ignore[no-untyped-call]
 
     def visit_tstring(self, tstring: Any, *args: Any, **kw: Any) -> Any:
         """Write a template string of SQLAlchemy 2.1; tables that are put into it are a part of the text."""
@@ -185,20 +190,28 @@ class Filtering(SQLCompiler):
         return super().visit_on_duplicate_key_update(on_duplicate, **kw)  # type: ignore[misc]
 
 
+class FilteringDDL(DDLCompiler):
+    """What is added to the compiler of a dialect's DDL: text that only passes as some is looked at like other text."""
+
+    def visit_ddl(self, ddl: Any, **kw: Any) -> Any:
+        text = super().visit_ddl(ddl, **kw)  # type: ignore[no-untyped-call]
+        refuse_guarded_ddl(text, getattr(self.dialect, _OFF, _NONE))
+        return text
+
+
 @cache
 def filtering(compiler: Any) -> Any:
     """Return a dialect's compiler with the rules added; one class for each class of compiler."""
-    return (
-        compiler
-        if issubclass(compiler, Filtering)
-        else type(f"Filtering{compiler.__name__}", (Filtering, compiler), {})
-    )
+    added: Any = FilteringDDL if issubclass(compiler, DDLCompiler) else Filtering
+    return compiler if issubclass(compiler, added) else type(f"Filtering{compiler.__name__}", (added, compiler), {})
 
 
 def install(dialect: Dialect) -> None:
     """Let the statements of a dialect obey the rules."""
     compiler: Any = dialect.statement_compiler
     dialect.statement_compiler = filtering(compiler)
+    ddl_compiler: Any = dialect.ddl_compiler
+    dialect.ddl_compiler = filtering(ddl_compiler)
     initialize = dialect.initialize
 
     def complete(connection: Connection) -> None:

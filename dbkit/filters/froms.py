@@ -92,6 +92,8 @@ class Guarding:
         if own or (isinstance(table, Table) and parent_of(table) is not None):
             yield own, leaf
             return
+        if not isinstance(table, Table) and getattr(table.name, "quote", None) is False:
+            refuse_guarded(f"FROM {table.name}", self._off)  # as it is written, whatever it says
         for namesake in namesakes(table):
             # the columns of the guarded table, as the statement will write them
             place = namesake if leaf is table else namesake.alias(leaf.name)  # type: ignore[attr-defined]

@@ -12,6 +12,11 @@ from dbkit.filters.marks import guarded_like, guarded_names, inherited_rules, ru
 _SILENT = re.compile(r"""("(?:[^"]|"")*"|`[^`]*`)|'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 # With these, where a literal or a comment ends depends on the product: then all of the text counts.
 _TRICKY = re.compile(r"\\|#|/\*!|/\*(?:(?!\*/).)*/\*|--\S|\$\w*\$", re.DOTALL)
+# PostgreSQL's way of writing a name by its characters' numbers; each is one escape.
+_BY_NUMBERS = re.compile(r'\bU&"', re.IGNORECASE)
+_NUMBER = re.compile(r"\\(?:\+([0-9a-f]{6})|([0-9a-f]{4}))", re.IGNORECASE)
+# What defines is no statement over rows: a trigger's body and a view's are the database's own, but not CREATE TABLE AS.
+_DEFINES = re.compile(r"\s*CREATE\s+(?!(?:(?:GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED)\s+)*TABLE\b)", re.IGNORECASE)
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|`[^`]*`|\[\w+\]|[\w$]+|[^\s\w]')
 
 _NAMES_FOLLOW = frozenset({"FROM", "JOIN", "UPDATE", "INTO", "USING", "TRUNCATE", "COPY", "ONLY", "LATERAL"})
@@ -41,8 +46,19 @@ def refuse_guarded(text: str, off: frozenset[str] = frozenset()) -> None:
                     )
 
 
+def refuse_guarded_ddl(text: str, off: frozenset[str] = frozenset()) -> None:
+    """Refuse text that is sent as DDL and reads or writes the rows of a table with rules in place of defining anything.
+
+    :raises FilterError: it does.
+    """
+    if not _DEFINES.match(text):
+        refuse_guarded(text, off)
+
+
 @lru_cache(maxsize=2048)
 def _named_guarded(text: str, names: frozenset[str]) -> tuple[tuple[str, str | None], ...]:
+    if _BY_NUMBERS.search(text):
+        text = _NUMBER.sub(lambda found: chr(int(found[1] or found[2], 16)), _BY_NUMBERS.sub('"', text))
     lowered = text.lower()
     if not any(name in lowered for name in names):
         return ()
@@ -94,4 +110,7 @@ def _bare(token: str) -> str:
 
 
 def _name_or_nothing(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == "'" and text[1:-1].isidentifier():
+        return f'"{text[1:-1]}"'  # where a table must stand, SQLite takes a literal for its name
     return found[1] or " "

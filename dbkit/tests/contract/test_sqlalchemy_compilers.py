@@ -7,11 +7,13 @@ import inspect
 import sqlalchemy
 import testtools
 from sqlalchemy import (
+    DDL,
     Column,
     ColumnDefault,
     Integer,
     MetaData,
     Table,
+    column,
     create_engine,
     delete,
     insert,
@@ -23,11 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, registry
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.sql.selectable import FromGrouping, Join
 
 from dbkit.engines.variant import CHANGING
-from dbkit.filters.compiler import Filtering
+from dbkit.filters.compiler import Filtering, FilteringDDL
 
 ITEM = Table("compiled_item", MetaData(), Column("id", Integer, primary_key=True))
 
@@ -52,6 +54,7 @@ SELECTING = (
     "_compose_select_body",
     "visit_select",
     "visit_textclause",
+    "visit_textual_select",
     "escape_literal_column",
     "get_statement_hint_text",
     "visit_custom_op_binary",
@@ -80,6 +83,7 @@ class TestCompilers(testtools.TestCase):
                 .where(text("1 = 1"), ITEM.c.id.op("=")(1))
                 .with_statement_hint("/* x */")
             ),
+            *self.calls(select(text("SELECT 1 AS id").columns(column("id")).subquery())),
             *self.calls(update(ITEM).values(id=1)),
             *self.calls(delete(ITEM)),
             *self.calls(insert(ITEM).values(id=1)),
@@ -90,6 +94,11 @@ class TestCompilers(testtools.TestCase):
 
     def test_each_is_replaced_by_the_filters(self):
         self.assertEqual([], [name for name in (*SELECTING, *WRITING, *CONFLICTING) if name not in vars(Filtering)])
+
+    def test_text_of_ddl_is_written_by_one_method(self):
+        self.assertEqual("SELECT 1", str(DDL("SELECT 1").compile(dialect=sqlite.dialect())))
+        self.assertIn("visit_ddl", vars(DDLCompiler))
+        self.assertIn("visit_ddl", vars(FilteringDDL))
 
     def test_postgresql_calls_the_same_for_conflicts(self):
         statement = postgresql.insert(ITEM).values(id=1).on_conflict_do_update(index_elements=["id"], set_={"id": 2})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import testtools
 from sqlalchemy import (
+    DDL,
     Column,
     ForeignKey,
     Integer,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as plain_column
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql import quoted_name
 
 import dbkit
 from dbkit.exceptions import BlindUpdate, FilterError, UnknownRule
@@ -344,3 +346,31 @@ class TestText(Compiling):
         self.assertRaises(FilterError, self.sql, text("SELECT * FROM far.fc_far"))
         self.assertRaises(FilterError, self.sql, text("SELECT * FROM fc_far"))
         self.sql(text("SELECT * FROM near.fc_far"))
+
+    def test_a_name_in_any_spelling_that_a_product_takes_is_found(self):
+        for words in ("SELECT 1 FROM 'fc_pet'", 'SELECT 1 FROM U&"fc\\005fpet"', 'SELECT 1 FROM U&"fc\\+00005fpet"'):
+            self.assertRaises(FilterError, self.sql, text(words))
+        self.assertRaises(FilterError, self.sql, select(table(quoted_name("fc_free, fc_pet", quote=False))))
+        self.sql(text("SELECT 'fc_pet' FROM fc_free WHERE id IN ('fc_owner', 'fc_pet')"))
+
+    def test_text_that_is_a_table_s_name_alone_is_refused_where_it_becomes_a_from(self):
+        named = text("fc_pet").columns(plain_column("id"))
+        self.assertRaises(FilterError, self.sql, select(named.subquery()))
+        self.sql(select(named.options(dbkit.without("living")).subquery()))
+        self.sql(select(text("SELECT id FROM fc_free").columns(plain_column("id")).subquery()))
+
+    def test_text_that_is_sent_as_ddl_and_defines_nothing_is_refused(self):
+        for words in (
+            "UPDATE fc_pet SET dead = 1",
+            "DELETE FROM fc_pet",
+            "CREATE TEMP TABLE c AS SELECT * FROM fc_pet",
+        ):
+            self.assertRaises(FilterError, DDL(words).compile, dialect=self.dialect())
+            DDL(words).compile(dialect=self.dialect(off=("living",)))
+        for words in (
+            "CREATE TRIGGER t AFTER INSERT ON fc_free BEGIN UPDATE fc_pet SET dead = 1; END",
+            "CREATE VIEW v AS SELECT * FROM fc_pet",
+            "ALTER TABLE fc_pet ADD COLUMN more INTEGER",
+            "CREATE INDEX i ON fc_pet (dead)",
+        ):
+            DDL(words).compile(dialect=self.dialect())
