@@ -33,7 +33,7 @@ def change(found: Any, number: int) -> None:
 
 def _default(session: Session, number: int) -> FloatingIp:
     eager = joinedload(FloatingIp.fixed_ip).joinedload(FixedIp.instance)
-    statement = select(FloatingIp).where(FloatingIp.address == address_of(number), FloatingIp.deleted == 0)
+    statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)
     found = session.scalars(statement.options(eager)).one()
     change(found, number)
     found.save(session)
@@ -55,21 +55,21 @@ def _fast_save(session: Session, number: int) -> FloatingIp:
 
 
 def _prepared(session: Session, number: int) -> FloatingIp:
-    found: FloatingIp = session.scalars(_FIND, {"address": address_of(number)}).one()
+    found: FloatingIp = session.scalars(_FIND, {"address": ADDRESSES[number % ROWS]}).one()
     change(found, number)
     found.save(session)
     return found
 
 
 def _both(session: Session, number: int) -> FloatingIp:
-    found: FloatingIp = session.scalars(_FIND, {"address": address_of(number)}).one()
+    found: FloatingIp = session.scalars(_FIND, {"address": ADDRESSES[number % ROWS]}).one()
     change(found, number)
     save_changes(session, found)
     return found
 
 
 def _found(session: Session, number: int) -> FloatingIp:
-    statement = select(FloatingIp).where(FloatingIp.address == address_of(number), FloatingIp.deleted == 0)
+    statement = select(FloatingIp).where(FloatingIp.address == ADDRESSES[number % ROWS], FloatingIp.deleted == 0)
     return session.scalars(statement).one()
 
 

@@ -55,7 +55,7 @@ def _contenders(
 
 
 CONTENDERS: tuple[Contender, ...] = (
-    *_contenders(DBKIT, (DEFAULT, PLAIN, PREPARED), "dbkit_subjects", "open_database"),
+    *_contenders(DBKIT, VARIANTS, "dbkit_subjects", "open_database"),
     *_contenders(OSLO, VARIANTS, "oslo_subjects", "open_enginefacade", "oslo_db"),
     *_contenders(ORM, VARIANTS, "sqlalchemy_subjects", "open_orm"),
     *_contenders(CORE, (PLAIN, PREPARED), "sqlalchemy_subjects", "open_core"),

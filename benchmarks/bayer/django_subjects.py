@@ -9,12 +9,13 @@ from typing import Any
 
 from django.db import transaction
 
-from benchmarks.bayer.bodies import address_of, change
+from benchmarks.bayer.bodies import change
 from benchmarks.bayer.schema import TABLE, TABLES
 from benchmarks.bayer.variants import DEFAULT, FAST_SAVE
 from benchmarks.peers.django_models import close_database, models_of, open_database
 from benchmarks.places import Place
 from benchmarks.scenarios import FLOATING_IP_UPDATE
+from benchmarks.schema import ADDRESSES, ROWS
 from benchmarks.subjects.subject import Opened
 
 _CHANGED = ("host", "project_id", "updated_at")
@@ -31,7 +32,7 @@ def open_django(place: Place, variant: str) -> Opened:
             rows = model.objects.using(alias)
             if variant == DEFAULT:
                 rows = rows.select_related("fixed_ip__instance")
-            found = rows.get(address=address_of(number), deleted=0)
+            found = rows.get(address=ADDRESSES[number % ROWS], deleted=0)
             change(found, number)
             found.save(update_fields=fields)
             return found

@@ -9,13 +9,13 @@ from typing import Any
 
 from peewee import JOIN
 
-from benchmarks.bayer.bodies import address_of, change
+from benchmarks.bayer.bodies import change
 from benchmarks.bayer.schema import TABLES
 from benchmarks.bayer.variants import DEFAULT, FAST_SAVE
 from benchmarks.peers.peewee_models import models_of, open_database
 from benchmarks.places import Place
 from benchmarks.scenarios import FLOATING_IP_UPDATE
-from benchmarks.schema import now
+from benchmarks.schema import ADDRESSES, ROWS, now
 from benchmarks.subjects.subject import Opened
 
 
@@ -31,7 +31,7 @@ def open_peewee(place: Place, variant: str) -> Opened:
                 rows = rows.join(fixed_ip, JOIN.LEFT_OUTER).join(instance, JOIN.LEFT_OUTER)
             else:
                 rows = floating_ip.select()
-            rows = rows.where((floating_ip.address == address_of(number)) & (floating_ip.deleted == 0))
+            rows = rows.where((floating_ip.address == ADDRESSES[number % ROWS]) & (floating_ip.deleted == 0))
             found = rows.get()
             change(found, number)
             found.updated_at = now()

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, create_engine, select, update
 from sqlalchemy.orm import sessionmaker
 
-from benchmarks.bayer.bodies import BODIES, address_of
+from benchmarks.bayer.bodies import BODIES
 from benchmarks.bayer.schema import TABLE
 from benchmarks.bayer.variants import PREPARED
 from benchmarks.places import Place
 from benchmarks.scenarios import FLOATING_IP_UPDATE
+from benchmarks.schema import ADDRESSES, ROWS
 from benchmarks.subjects.subject import Opened
 
 _FIND = select(TABLE).where(TABLE.c.address == bindparam("address_of_it"), TABLE.c.deleted == 0)
@@ -52,7 +53,7 @@ def open_core(place: Place, variant: str) -> Opened:
 
 
 def _plain(connection: Connection, number: int) -> Any:
-    statement = select(TABLE).where(TABLE.c.address == address_of(number), TABLE.c.deleted == 0)
+    statement = select(TABLE).where(TABLE.c.address == ADDRESSES[number % ROWS], TABLE.c.deleted == 0)
     found = connection.execute(statement).one()
     changes = {"host": f"host-{number}", "project_id": f"project-{number}"}
     connection.execute(update(TABLE).where(TABLE.c.id == found.id).values(changes))
@@ -60,7 +61,7 @@ def _plain(connection: Connection, number: int) -> Any:
 
 
 def _prepared(connection: Connection, number: int) -> Any:
-    found = connection.execute(_FIND, {"address_of_it": address_of(number)}).one()
+    found = connection.execute(_FIND, {"address_of_it": ADDRESSES[number % ROWS]}).one()
     changes = {"key": found.id, "new_host": f"host-{number}", "new_project_id": f"project-{number}"}
     connection.execute(_CHANGE, changes)
     return found
