@@ -18,6 +18,7 @@ from benchmarks.kit import command as kit
 from benchmarks.measuring import measured, profiled
 from benchmarks.places import BACKENDS, prepared
 from benchmarks.protections import command as protections
+from benchmarks.reads import command as reads
 from benchmarks.report import Row, as_json, as_table
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.subjects.catalogue import SUBJECTS, subjects_for
@@ -32,6 +33,7 @@ _OTHERS: dict[str, Callable[[Sequence[str]], int]] = {
     "kit": kit.run,
     "memory": memory.run,
     "protections": protections.run,
+    "reads": reads.run,
 }
 
 
@@ -70,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what a transaction costs with dbkit, bare SQLAlchemy, oslo.db and the raw drivers.",
-        epilog="python -m benchmarks protections measures what each protection of a block costs; python -m benchmarks "
-        "deadline how late a caller is answered whose server has fallen silent; python -m benchmarks kit what the "
-        "test kit costs; each has a --help of its own.",
+        epilog="python -m benchmarks bayer measures an operation of OpenStack's beside Django and peewee too; "
+        "python -m benchmarks reads the reading of many rows; python -m benchmarks protections measures what each "
+        "protection of a block costs; python -m benchmarks deadline how late a caller is answered whose server has "
+        "fallen silent; python -m benchmarks kit what the test kit costs; each has a --help of its own.",
     )
     defaults = ", ".join(each.name for each in BACKENDS if each.by_default)
     parser.add_argument(

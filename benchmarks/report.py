@@ -14,6 +14,7 @@ from benchmarks.versions import versions
 
 RAW = "raw driver"
 BARE = ("sqlalchemy orm", "sqlalchemy asyncio orm")
+RATIOS_HEADER = ["", "calls", "stmts", "trips", "wall x raw", "CPU x raw", "wall x bare", "CPU x bare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,14 @@ class Row:
 def as_table(rows: Sequence[Row]) -> str:
     """Return the rows of one scenario on one backend as text; the ratios are ``best / median``."""
     first = rows[0]
+    title = f"{first.backend} ({first.version}), {first.scenario.name}: {first.scenario.text}"
+    return "\n".join([title, *aligned([RATIOS_HEADER, *lines_of(rows)])])
+
+
+def lines_of(rows: Sequence[Row]) -> list[list[str]]:
+    """Return the rows of one scenario on one backend as cells."""
     raw, bare = _named(rows, (RAW,)), _named(rows, BARE)
-    lines = [["", "calls", "stmts", "trips", "wall x raw", "CPU x raw", "wall x bare", "CPU x bare"]]
+    lines = []
     for row in rows:
         trips = row.traffic.trips
         cells = [
@@ -45,8 +52,7 @@ def as_table(rows: Sequence[Row]) -> str:
         for base in (raw, bare):
             cells += [_cell(row, base, _wall), _cell(row, base, _cpu)]
         lines.append(cells)
-    title = f"{first.backend} ({first.version}), {first.scenario.name}: {first.scenario.text}"
-    return "\n".join([title, *aligned(lines)])
+    return lines
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -92,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--counted", type=positive, default=1_000, help="operations whose calls count (default: 1000)")
     parser.add_argument("--quick", action="store_true", help="few of both: the counts are almost as exact as ever")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file too")
-    parser.add_argument(
-        "--rst", metavar="FILE", help="write the tables to this file too, as the documentation has them"
-    )
+    parser.add_argument("--rst", metavar="FILE", help="write the tables to this file, as the documentation has them")
     parser.add_argument(
         "--profile",
         metavar="NAME",

@@ -58,7 +58,7 @@ def open_sqlite(place: Place) -> Opened:
 def open_driver(place: Place) -> Opened:
     """Open a server's driver, which sends BEGIN when it sees fit."""
     module = importlib.import_module(place.backend.module)
-    connection = module.connect(**_arguments(place.url))
+    connection = module.connect(**arguments_of(place.url))
     cursor = connection.cursor()
     find, change, change_host = (text.replace("?", "%s") for text in (_FIND, _CHANGE, _CHANGE_HOST))
 
@@ -83,7 +83,8 @@ def open_driver(place: Place) -> Opened:
     return Opened(_working(select, update, floating_ip_update), connection.close)
 
 
-def _arguments(url: URL) -> dict[str, Any]:
+def arguments_of(url: URL) -> dict[str, Any]:
+    """Return what a server's driver connects with."""
     name = "dbname" if url.get_backend_name() == "postgresql" else "database"
     arguments = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, name: url.database}
     return {key: value for key, value in arguments.items() if value is not None}
