@@ -19,6 +19,16 @@ def _cells(line: Sequence[str]) -> str:
     return ", ".join('"' + cell.replace('"', '""') + '"' for cell in line)
 
 
+def command_of(name: str, arguments: Sequence[str]) -> str:
+    """Return the command as others would type it, without the files that it writes."""
+    kept, is_file = [], False
+    for each in arguments:
+        if not is_file and each not in ("--rst", "--json"):
+            kept.append(each)
+        is_file = each in ("--rst", "--json")
+    return " ".join([f"python -m benchmarks {name}", *kept])
+
+
 def write(file: str, command: str, notes: Sequence[str], tables: Sequence[str]) -> None:
     """Write tables into a file that a page of the documentation includes.
 
@@ -28,7 +38,7 @@ def write(file: str, command: str, notes: Sequence[str], tables: Sequence[str]) 
     measured_with = ", ".join(f"{name} {version}" for name, version in versions().items())
     text = "\n".join(
         [
-            f".. Written by: {command}",
+            f".. Written by: {command} --rst FILE",
             "   Don't edit: measure again.",
             "",
             f"Measured by ``{command}``, with {measured_with}; {load()}.",

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         written = json.dumps(report.as_json(tables, extent.operations, extent.counted), indent=2)
         Path(options.json).write_text(written + "\n", encoding="utf-8")
     if options.rst:
-        _document(options.rst, " ".join(["python -m benchmarks bayer", *arguments]), tables, extent)
+        _document(options.rst, document.command_of("bayer", arguments), tables, extent)
     return 0 if tables or profiles else 1
 
 

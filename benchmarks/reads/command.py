@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         flat = [row for table in tables for row in table]
         Path(options.json).write_text(json.dumps(as_json(flat, rounds), indent=2) + "\n", encoding="utf-8")
     if options.rst:
-        command = " ".join(["python -m benchmarks reads", *arguments])
+        command = document.command_of("reads", arguments)
         written = [document.table(_title(table, rows), RATIOS_HEADER, lines_of(table)) for table in tables]
         document.write(options.rst, command, [f"{rounds} rounds."], written)
     return 0 if any(tables) else 1
