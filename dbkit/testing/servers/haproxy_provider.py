@@ -99,7 +99,7 @@ defaults
     timeout check 1s
     retries 1
     option redispatch
-    default-server inter 100ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server inter 100ms fall 3 rise 1 on-marked-down shutdown-sessions
 """
     for door in doors:
         text += f"""\
