@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
+from dbkit.engines.bell import Bell
 
 
-class Place:
+class Place(Bell):
     """A place in a line, of a thread or, where there is a loop, of a task.
 
     :ivar tag: what the place is for.
@@ -24,9 +25,10 @@ class Place:
     :ivar since: when it was taken.
     """
 
-    __slots__ = ("_bell", "answer", "granted", "looks", "loop", "owner", "passed", "since", "tag", "thread")
+    __slots__ = ("answer", "granted", "looks", "owner", "passed", "since", "tag", "thread")
 
     def __init__(self, tag: Any, thread: int, loop: asyncio.AbstractEventLoop | None) -> None:
+        super().__init__(loop)
         self.tag = tag
         self.thread = thread
         self.granted = False
@@ -35,14 +37,12 @@ class Place:
         self.looks = False
         self.owner: Any = None
         self.since = 0.0
-        self.loop = loop
-        self._bell: Any = threading.Event() if loop is None else loop.create_future()
 
     def grant(self, answer: object = None) -> bool:
         """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
         self.answer = answer
         self.granted = True  # before the bell: who is woken looks at it
-        if not self._ring():
+        if not self.ring():
             self.granted = False
         return self.granted
 
@@ -50,37 +50,11 @@ class Place:
         """Let whoever waits look from time to time."""
         if not self.looks:
             self.looks = True
-            self._ring()
+            self.ring()
 
     def stir(self) -> None:
         """Let whoever waits think again of how long to wait at a time."""
-        self._ring()
-
-    def wait(self, timeout_s: float) -> None:
-        """Block until the bell rings or the time is up."""
-        self._bell.wait(timeout_s)
-        self._bell.clear()
-
-    async def wait_in_task(self, timeout_s: float) -> None:
-        """Suspend the task until the bell rings or the time is up."""
-        assert self.loop is not None
-        await asyncio.wait([self._bell], timeout=timeout_s)
-        if self._bell.done():
-            self._bell = self.loop.create_future()
-
-    def _ring(self) -> bool:
-        if self.loop is None:
-            self._bell.set()
-            return True
-        try:
-            self.loop.call_soon_threadsafe(self._ring_in_loop)
-        except RuntimeError:
-            return False
-        return True
-
-    def _ring_in_loop(self) -> None:
-        if not self._bell.done():
-            self._bell.set_result(None)
+        self.ring()
 
 
 Look = Callable[[Place], object]

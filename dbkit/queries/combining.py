@@ -9,6 +9,7 @@ from collections import deque
 from copy import copy
 from typing import Any
 
+from dbkit.engines.bell import Bell
 from dbkit.exceptions import CommitUnknown, DBError, Outcome, PoolOverloaded
 
 
@@ -20,16 +21,17 @@ class Stage(enum.Enum):
     DONE = "done"
 
 
-class Ticket:
+class Ticket(Bell):
     """What one caller has handed in.
 
     :ivar leads: whoever waits with it is to store what is waiting.
     :ivar alone: it is stored without others, because one of those with which it was to be stored cannot be.
     """
 
-    __slots__ = ("_bell", "_loop", "alone", "by", "error", "key", "leads", "stage", "value")
+    __slots__ = ("alone", "by", "error", "key", "leads", "stage", "value")
 
     def __init__(self, key: tuple[Any, ...], by: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        super().__init__(loop)
         self.key = key
         self.by = by
         self.stage = Stage.WAITING
@@ -37,38 +39,6 @@ class Ticket:
         self.alone = False
         self.value: Any = None
         self.error: BaseException | None = None
-        self._loop = loop
-        self._bell: Any = threading.Event() if loop is None else loop.create_future()
-
-    def ring(self) -> bool:
-        """Wake whoever waits; return False if nobody can: the event loop was closed under its tasks."""
-        if self._loop is None:
-            self._bell.set()
-            return True
-        try:
-            self._loop.call_soon_threadsafe(self._ring_in_loop)
-        except RuntimeError:
-            return False
-        return True
-
-    def _ring_in_loop(self) -> None:
-        if not self._bell.done():
-            self._bell.set_result(None)
-
-    def wait(self, seconds: float | None) -> bool:
-        """Block until the bell has rung, or the time is up; return whether it has rung, and make it ready again."""
-        rung: bool = self._bell.wait(seconds)
-        self._bell.clear()
-        return rung
-
-    async def wait_in_task(self, seconds: float | None) -> bool:
-        """Suspend the task until the bell has rung, or the time is up."""
-        assert self._loop is not None
-        await asyncio.wait([self._bell], timeout=seconds)
-        rung: bool = self._bell.done()
-        if rung:
-            self._bell = self._loop.create_future()
-        return rung
 
     @property
     def outcome(self) -> Outcome:

@@ -51,6 +51,7 @@ COLOURED = frozenset(
         "dbkit.transaction.retrying",
         # Lines in which tasks wait for their turn, and connects that must end in time.
         "dbkit.engines.arriving",
+        "dbkit.engines.bell",
         "dbkit.engines.line",
         # Faces.
         "dbkit.database",
@@ -58,7 +59,6 @@ COLOURED = frozenset(
         "dbkit.outbox.outbox",
         "dbkit.queries.pagination.pages",
         "dbkit.queries.combiner",
-        "dbkit.queries.combining",
         "dbkit.queries.compare_and_swap",
         "dbkit.queries.counter",
         "dbkit.queries.purges",
