@@ -36,7 +36,6 @@ def _profiled(course: Course, scenario: str, count: int, warm_up: int = WARM_UP)
     course.batch(scenario, warm_up)()
     profile = cProfile.Profile()
     batch = course.batch(scenario, count, profile)
-    gc.collect()
     gc.disable()  # what it would call back into is no part of the operation
     try:
         batch()

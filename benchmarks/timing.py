@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.collecting import frozen_heap
 from benchmarks.counting import WARM_UP
 from benchmarks.driving import Course
 
@@ -41,9 +42,7 @@ def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int, w
     times = [Times() for _ in courses]
     for course in courses:
         course.batch(scenario, warm_up)()
-    gc.collect()
-    gc.freeze()
-    try:
+    with frozen_heap():
         for turn in range(rounds):
             for step in range(len(courses)):
                 at = (turn + step) % len(courses)
@@ -54,8 +53,6 @@ def measure(courses: Sequence[Course], scenario: str, rounds: int, batch: int, w
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
                 times[at].wall_s.append(wall / batch)
                 times[at].cpu_s.append(cpu / batch)
-    finally:
-        gc.unfreeze()
     return times
 
 
@@ -68,9 +65,7 @@ def measure_each(courses: Sequence[Course], scenario: str, rounds: int, turn: in
     times = [Times() for _ in courses]
     for course in courses:
         course.batch(scenario, WARM_UP)()
-    gc.collect()
-    gc.freeze()
-    try:
+    with frozen_heap():
         for round_ in range(rounds):
             for step in range(len(courses)):
                 at = (round_ + step) % len(courses)
@@ -83,8 +78,6 @@ def measure_each(courses: Sequence[Course], scenario: str, rounds: int, turn: in
                     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
                     times[at].wall_s.append(wall)
                     times[at].cpu_s.append(cpu)
-    finally:
-        gc.unfreeze()
     return times
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.collecting import frozen_heap
 from benchmarks.driving import Course
 from benchmarks.kit.operations import PREPARE
 
@@ -42,16 +43,12 @@ def measure(courses: Sequence[Course], operation: str, rounds: int) -> list[Time
     """
     times = [Times() for _ in courses]
     turns = [_turn(course, operation) for course in courses]
-    gc.collect()
-    gc.freeze()
-    try:
+    with frozen_heap():
         for round_ in range(rounds):
             for step in range(len(courses)):
                 at = (round_ + step) % len(courses)
                 gc.collect()
                 times[at].wall_s += [_timed(courses[at], operation) for _ in range(turns[at])]
-    finally:
-        gc.unfreeze()
     return times
 
 

@@ -34,7 +34,6 @@ def calls(function, times=50):
     for _ in range(5):
         function()
     profile = cProfile.Profile()
-    gc.collect()
     gc.disable()  # what it calls meanwhile would be counted
     try:
         profile.enable()

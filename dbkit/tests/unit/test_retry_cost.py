@@ -21,7 +21,6 @@ def calls_of(function: Callable[..., Any], *args: Any) -> int:
     It is the least of some counts, because the first call in a second also moves the budget on.
     """
     function(*args)
-    gc.collect()
     gc.disable()  # the finalisers of what other tests have left are no part of the call
     try:
         return min(_counted(function, *args) for _ in range(5))
