@@ -6,7 +6,8 @@ stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy.engine import Connection, Dialect
@@ -98,11 +99,15 @@ class FenceGuard(Protocol):
 
 
 class GuardedConnection(RenewableConnection):
-    """A connection whose block has guards; each is None where the block does not ask for it."""
+    """A connection whose block has guards; each is None where the block does not ask for it.
+
+    :ivar is_asking: what is sent now is no statement of the block; see :meth:`asking`.
+    """
 
     time: TimeGuard | None = None
     replay: ReplayGuard | None = None
     fence: FenceGuard | None = None
+    is_asking = False
 
     def send(self, sent: Sent) -> None:
         """Carry a statement out for SQLAlchemy."""
@@ -121,6 +126,22 @@ class GuardedConnection(RenewableConnection):
         if self.time is not None:
             self.time.sending(sent)
         sent.carry_out()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Let what is sent meanwhile be no statement of the block: it is bound in time, and no log keeps it.
+
+        In a lost transaction nothing is repeated for it; in any other one it is sent again after a replay.
+        """
+        replay, holds_results = self.replay, self.holds_results
+        self.is_asking = True
+        if self.doom is not None:
+            self.replay, self.holds_results = None, False
+        try:
+            yield
+        finally:
+            self.is_asking = False
+            self.replay, self.holds_results = replay, holds_results
 
     def hand_over(self, send: Callable[[], None], statement: str | None = None) -> None:
         """Send something past SQLAlchemy; its errors become what they would have become there.

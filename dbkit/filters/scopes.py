@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,8 @@ from sqlalchemy import Column, ColumnDefault, ColumnElement, FromClause, Table, 
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import get_history
 from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.exc import UnmappedColumnError
+from sqlalchemy.orm.interfaces import EXT_CONTINUE
 
 from dbkit.exceptions import FilterError, ForeignScope, RuleValueMissing
 from dbkit.filters.classes import each_mapper, put
@@ -116,22 +118,10 @@ class _Scope:
         if not isinstance(table, Table):
             raise FilterError(f"{mapper.class_.__name__} has no column {self._column!r} for the rule {self._name!r}")
         self.fill_in(table)
-        column = self._column_of(table)
-
-        def check(mapper: Mapper[Any], connection: Any, target: Any) -> None:
-            if self._name in getattr(connection, "off", ()):
-                return
-            key = mapper.get_property_by_column(column).key
-            added = get_history(target, key, PASSIVE_NO_INITIALIZE).added
-            if added and added[0] is not None and not self._is_mine(added[0], table.name):
-                raise ForeignScope(
-                    f"a {type(target).__name__} would be stored for another {self._name} than the one on whose behalf "
-                    f"the code runs; leave {key!r} alone, which is filled in, or open the block with "
-                    f".without({self._name!r})"
-                )
-
-        event.listen(mapper, "before_insert", check)
-        event.listen(mapper, "before_update", check)
+        check = ScopeCheck(self._name, mapper, self._column_of(table), self._is_mine)
+        # raw and retval: else SQLAlchemy keeps a function of its own, by which the fast path would not know it
+        event.listen(mapper, "before_insert", check, raw=True, retval=True)
+        event.listen(mapper, "before_update", check, raw=True, retval=True)
 
     def refuse_foreign(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Refuse rows for another tenant."""
@@ -183,6 +173,43 @@ class _Scope:
                 f"{len(found)} values that it may have; say which"
             )
         return found[0]
+
+
+class ScopeCheck:
+    """Refuses the objects of a class that would be stored for another tenant: what listens to its mapper.
+
+    :ivar attribute: the name of the attribute that holds the tenant; None if the column is not mapped.
+    """
+
+    def __init__(
+        self, name: str, mapper: Mapper[Any], column: Column[Any], is_mine: Callable[[Any, str], bool]
+    ) -> None:
+        self._name = name
+        self._column = column
+        self._is_mine = is_mine
+        self.attribute: str | None = None
+        with suppress(UnmappedColumnError):
+            self.attribute = mapper.get_property_by_column(column).key
+
+    def __call__(self, mapper: Mapper[Any], connection: Any, state: Any) -> Any:
+        if self._name not in getattr(connection, "off", ()):
+            key = mapper.get_property_by_column(self._column).key
+            added = get_history(state.obj(), key, PASSIVE_NO_INITIALIZE).added
+            if added and added[0] is not None and not self._is_mine(added[0], self._column.table.name):
+                raise ForeignScope(
+                    f"a {state.class_.__name__} would be stored for another {self._name} than the one on whose behalf "
+                    f"the code runs; leave {key!r} alone, which is filled in, or open the block with "
+                    f".without({self._name!r})"
+                )
+        return EXT_CONTINUE
+
+    def is_foreign(self, off: frozenset[str], value: Any) -> bool:
+        """Return whether a value that the attribute was set to is another tenant's.
+
+        :param off: the names of the rules that do not count.
+        :raises RuleValueMissing: nobody has said on whose behalf the code runs.
+        """
+        return value is not None and self._name not in off and not self._is_mine(value, self._column.table.name)
 
 
 def refuse_foreign(table: Table, rows: Iterable[Mapping[str, Any]], off: frozenset[str]) -> None:

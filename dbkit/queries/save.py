@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.marks import removal_of
+from dbkit.filters.scopes import ScopeCheck
 from dbkit.queries.objects import is_alone
 from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
 from dbkit.queries.where import transaction_of
@@ -114,8 +115,14 @@ class Saver:
         if _AFTER_FLUSH or _AFTER_POSTEXEC or _BEFORE_FLUSH[-1] is not _OUR_OWN:
             return False
         before, after = dispatch.before_update, dispatch.after_update
-        if (before.__class__ is not _EmptyListener or after.__class__ is not _EmptyListener) and (before or after):
+        if before.parent_listeners or after.parent_listeners or after.__class__ is not _EmptyListener and after:
             return False
+        checks: Any = ()
+        if before.__class__ is not _EmptyListener:
+            checks = before.listeners
+            for check in checks:
+                if check.__class__ is not ScopeCheck:
+                    return False
         connection = transaction.connection
         if (  # as in straight_connection(), which is a call
             connection is None
@@ -150,6 +157,9 @@ class Saver:
             if version is not None:
                 seen = sent[_VERSION] = values[version]
                 made[version] = sent[version] = plan.generate_version(seen)
+            for check in checks:
+                if check.attribute in changed and check.is_foreign(connection.off, sent[check.attribute]):
+                    return False
             parameters = plan.text.bind(sent)
         except Exception:  # a value that is not loaded, or that its type refuses: the flush says so in its own words
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy import Table, and_, or_
@@ -12,6 +13,7 @@ from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.guarded import GuardedConnection
 from dbkit.exceptions import DBError, Outcome, Staleness, StaleRow
 from dbkit.transaction.stale import Sight, loaded_value, locks_to_see
 
@@ -66,11 +68,13 @@ def _only_one(versions: Sequence[tuple[InstanceState[Any], Any]]) -> dict[str, A
 
 
 def _conflicts(connection: TrackedConnection, versions: Sequence[tuple[InstanceState[Any], Any]]) -> list[StaleRow]:
-    if type(connection) is not TrackedConnection or len(versions) > _MOST_ROWS or connection.invalidated:
-        return []  # a guarded connection keeps a log of what the block has asked, and this is no question of the block
+    if len(versions) > _MOST_ROWS or connection.invalidated:
+        return []
     lost = connection.doom is not None
     try:
-        return list(_asked(connection, versions))
+        # the log of what the block has asked must not hold it: it is no question of the block
+        with connection.asking() if isinstance(connection, GuardedConnection) else nullcontext():
+            return list(_asked(connection, versions))
     except (DBError, SQLAlchemyError):  # what the caller must know is known; this would only have said more
         return []
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import sqlalchemy as sa
 from sqlalchemy import select, update
 from sqlalchemy.orm.exc import StaleDataError
@@ -13,6 +15,7 @@ from dbkit.testing.assertions import assert_statements
 from dbkit.tests.behaviours.base import behaviours, on
 from dbkit.tests.behaviours.combinations import ONE, ONE_PER_PRODUCT, SERVERS, Product
 from dbkit.tests.behaviours.versions import Draft, Locking, Page, Seat
+from dbkit.tokens import create_token_table
 
 _WRITE = "UPDATE locking_pages SET {} = 'theirs', version = version + 1 WHERE id = 1"
 
@@ -286,7 +289,29 @@ class TestFlushes(Locking):
         self.assertEqual("kept", self.place.ask("SELECT holder FROM locking_seats WHERE id = 1")[0])
 
     async def write_behind_a_savepoint(self, page):
-        async with self.writer.savepoint() as session:
+        await self.write_in(self.writer.savepoint, page)
+
+    async def test_protected_blocks_say_so_too(self):
+        with self.place.observer.begin() as connection:
+            create_token_table(connection)
+        self.addCleanup(self.place.do, "DROP TABLE IF EXISTS dbkit_txn")
+        wrong = []
+        for name in ("deadline", "replaying", "exactly_once"):
+            writer = self.writer.deadline(20) if name == "deadline" else getattr(self.writer, name)
+            for is_behind in (False, True):
+                page = await self.stale_page()
+                self.meanwhile(_WRITE.format("text"))
+                current = self.page()[3]
+                async with writer() if is_behind else nullcontext():
+                    error = await self.raises(StaleRow, self.write_in, writer.savepoint if is_behind else writer, page)
+                expected = (Staleness.STALE, current, Outcome.ABORTED if is_behind else Outcome.ROLLED_BACK)
+                found = (error.reason, error.current, error.outcome)
+                if found != expected:
+                    wrong.append(f"{name}, behind a savepoint: {is_behind}: {found}, not {expected}")
+        self.assertEqual([], wrong)
+
+    async def write_in(self, writer, page):
+        async with writer() as session:
             session.add(page)
             page.text = "lost?"
             await session.flush()

@@ -125,7 +125,7 @@ class Replayer:
         if reason is not None:
             log.disable(reason)
             return None
-        if connection.watch & Watch.AUTOCOMMIT and not is_setting(sent.statement):
+        if connection.is_asking or connection.watch & Watch.AUTOCOMMIT and not is_setting(sent.statement):
             return None  # it stands alone: it is sent again, and needs no other
         return log.kept(sent)
 
