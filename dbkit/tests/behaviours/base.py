@@ -14,6 +14,9 @@
 
 A class becomes one test class for each combination, in its module, under a name such as
 ``TestEnding_on_postgresql_asyncpg_asyncio``. A test that is no coroutine function is run as it stands.
+
+With ``DBKIT_TEST_IN_TURN=1`` in the environment a test runs on one driver only of each product and colour; which one
+depends on its name, so that every driver is met.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -38,7 +42,7 @@ from dbkit.ambient import CURRENT
 from dbkit.spec import Colour
 from dbkit.tests.behaviours import places
 from dbkit.tests.behaviours.colours import WaitlessBlock, wrapped
-from dbkit.tests.behaviours.combinations import ALL, EVERY_DRIVER, Combination, Face, Product
+from dbkit.tests.behaviours.combinations import ALL, EVERY_DRIVER, Combination, Face, Product, in_turn
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
 from dbkit.tests.behaviours.rivals import Rival
 from dbkit.tests.behaviours.tables import Item
@@ -48,6 +52,7 @@ E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
+_IN_TURN = os.environ.get("DBKIT_TEST_IN_TURN") == "1"
 
 
 def on(combinations: Iterable[Combination]) -> Callable[[F], F]:
@@ -67,26 +72,27 @@ def behaviours(combinations: Iterable[Combination] = EVERY_DRIVER) -> Callable[[
 
     def make(template: C) -> C:
         module = sys.modules[template.__module__]
+        tests = _tests(template, chosen)
         for combination in (each for each in ALL if each in chosen):
-            tests = _tests(template, combination)
-            if any(tests.values()):
+            runnable = {name: _runnable(test) if combination in on else None for name, (test, on) in tests.items()}
+            if any(runnable.values()):
                 name = f"{template.__name__}_on_{combination.name}"
-                names = {"combination": combination, "__module__": module.__name__, **tests}
+                names = {"combination": combination, "__module__": module.__name__, **runnable}
                 setattr(module, name, type(name, (template, testtools.TestCase), names))
         return template
 
     return make
 
 
-def _tests(template: type, combination: Combination) -> dict[str, Any]:
-    """Return the tests as they run on a combination; None for one that does not run there."""
+def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[Any, frozenset[Combination]]]:
+    """Return the tests of a class, each with the combinations on which it runs."""
     found = {
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
-    return {
-        name: _runnable(test) if combination in getattr(test, "on", (combination,)) else None
-        for name, test in found.items()
-    }
+    where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
+    if _IN_TURN:
+        where = {name: in_turn(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
+    return {name: (test, where[name]) for name, test in found.items()}
 
 
 def _runnable(test: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,6 +68,21 @@ class Combination:
 def is_installed(driver: str) -> bool:
     """Return whether a driver can be used here; mysqlclient has no wheel, and is there only where it was built."""
     return importlib.util.find_spec({"mysqldb": "MySQLdb"}.get(driver, driver)) is not None
+
+
+def in_turn(test: str, combinations: Iterable[Combination]) -> frozenset[Combination]:
+    """Return one driver of each product, colour and face, by the test's name: every driver has its turn.
+
+    One that is not installed has none, unless no other is there.
+    """
+    groups: dict[tuple[object, ...], list[Combination]] = {}
+    for each in sorted(combinations, key=lambda each: each.name):
+        groups.setdefault((each.product, each.colour, each.face), []).append(each)
+    chosen = set()
+    for group in groups.values():
+        candidates = [each for each in group if not each.missing] or group
+        chosen.add(candidates[zlib.crc32(f"{test} {candidates[0].name}".encode()) % len(candidates)])
+    return frozenset(chosen)
 
 
 def _rows() -> tuple[Combination, ...]:

@@ -1,0 +1,33 @@
+"""Where one driver of each product and colour is enough, each has its turn."""
+
+from __future__ import annotations
+
+import testtools
+
+from dbkit.spec import Colour
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SQLITE, Combination, Product, in_turn
+
+NAMES = [f"TestThings.test_{number}" for number in range(200)]
+MISSING = Combination(Product.MARIADB, "mysql", "none", Colour.BLOCKING, "no_such_driver", "none")
+
+
+class TestInTurn(testtools.TestCase):
+    def test_each_product_is_taken_once_in_each_colour(self):
+        for name in NAMES:
+            found = [(each.product, each.colour) for each in in_turn(name, EVERY_DRIVER)]
+            self.assertEqual(len({(each.product, each.colour) for each in EVERY_DRIVER}), len(found))
+            self.assertEqual(len(set(found)), len(found))
+
+    def test_every_driver_that_is_installed_has_its_turn(self):
+        met = frozenset().union(*(in_turn(name, EVERY_DRIVER) for name in NAMES))
+        self.assertEqual({each for each in EVERY_DRIVER if not each.missing}, met)
+
+    def test_a_name_always_has_the_same(self):
+        self.assertEqual(in_turn("a", sorted(MARIADB, key=hash)), in_turn("a", MARIADB))
+
+    def test_what_has_no_other_driver_stays(self):
+        self.assertEqual(SQLITE, in_turn("a", SQLITE))
+
+    def test_one_that_is_not_installed_has_no_turn_unless_it_is_alone(self):
+        self.assertFalse(any(MISSING in in_turn(name, {MISSING, *MARIADB}) for name in NAMES))
+        self.assertEqual({MISSING}, in_turn("a", {MISSING}))
