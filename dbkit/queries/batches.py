@@ -12,9 +12,9 @@ from sqlalchemy.orm import InstanceState
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
+from dbkit.queries.grid import Grid, Row
 from dbkit.queries.target import Target, is_computed
 
-Row = dict[str, Any]
 Step = Callable[[TrackedConnection], Any]
 Work = Generator[Step, Any, "Written"]
 Progress = Callable[["Written"], object]
@@ -69,8 +69,8 @@ class Rows:
 
     def __init__(self, target: Target, columns: Sequence[Any] | None = None) -> None:
         self._target = target
-        self._keys = None if columns is None else [str(target.column(name).key) for name in columns]
-        self._known: dict[tuple[Any, ...], list[str]] = {}
+        self._keys = None if columns is None else tuple(str(target.column(name).key) for name in columns)
+        self._known: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def named(self, rows: Sequence[Any]) -> list[Row]:
         """Return rows by the keys of their columns.
@@ -79,13 +79,46 @@ class Rows:
         """
         return [self._row(each) for each in rows]
 
+    def grids(self, rows: Sequence[Any]) -> list[Grid]:
+        """Return rows in runs of those that have values for the same columns, computed ones each by itself.
+
+        :raises UsageError: one is nothing of the kind, or names what is no column.
+        """
+        grid = self._alike(rows)
+        return [grid] if grid is not None else [Grid.of(run) for run in alike(self.named(rows))]
+
+    def _alike(self, rows: Sequence[Any]) -> Grid | None:
+        """Return rows that all have one form, without looking at each of them in Python; None if they differ."""
+        forms = set(map(type, rows))
+        known: Any = None
+        if forms == {dict}:
+            names = set(map(tuple, rows))
+            if len(names) > 1:
+                return None
+            given = names.pop()
+            keys = self._keys_of(given)
+            columns = list(zip(*map(dict.values, rows), strict=True))
+            known = rows if keys == given else None
+        elif self._keys is not None and forms <= {tuple, list} and set(map(len, rows)) == {len(self._keys)}:
+            keys = self._keys
+            columns = list(zip(*rows, strict=True))
+        else:
+            return None
+        if not keys or any(_may_compute(set(map(type, column))) for column in columns):
+            return None
+        return Grid(keys, columns, len(rows), known)
+
+    def _keys_of(self, names: tuple[Any, ...]) -> tuple[str, ...]:
+        keys = self._known.get(names)
+        if keys is None:
+            keys = self._known[names] = tuple(str(self._target.column(name).key) for name in names)
+        return keys
+
     def _row(self, row: Any) -> Row:
         if row.__class__ is dict or isinstance(row, Mapping):
             names = tuple(row)
-            keys = self._known.get(names)
-            if keys is None:
-                keys = self._known[names] = [str(self._target.column(name).key) for name in names]
-            if row.__class__ is dict and names == tuple(keys):
+            keys = self._keys_of(names)
+            if row.__class__ is dict and names == keys:
                 return row
             return dict(zip(keys, row.values(), strict=True))
         if isinstance(row, (tuple, list)):
@@ -115,12 +148,17 @@ def _makes(target: Target, key: str) -> bool:
     return column.primary_key or column.default is not None or column.server_default is not None
 
 
+def _may_compute(classes: Iterable[type]) -> bool:
+    """Return whether among values of these classes may be what the database computes."""
+    return any(hasattr(each, "__visit_name__") or hasattr(each, "__clause_element__") for each in classes)
+
+
 def alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield the rows in runs of those that have values for the same columns, and computed ones each by itself."""
     classes: set[type] = set()
     for row in rows:
         classes.update(map(type, row.values()))
-    may_compute = any(hasattr(each, "__visit_name__") or hasattr(each, "__clause_element__") for each in classes)
+    may_compute = _may_compute(classes)
     run: list[Row] = []
     for row in rows:
         computed = may_compute and any(map(is_computed, row.values()))

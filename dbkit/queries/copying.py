@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 from sqlalchemy import Column, Table, text
+from sqlalchemy.engine import Dialect
 from sqlalchemy.util import await_only
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.past import send_past
-from dbkit.queries.copytext import Unwritable, as_copy_text, column_text, writers_for
+from dbkit.queries.copytext import Cells, LaterSource, Source, lines
+from dbkit.queries.copytypes import Unwritable, type_for
+from dbkit.queries.grid import Grid, Row
 from dbkit.queries.target import Target
 
 _RELATION = text("SELECT relkind, relrowsecurity, relhasrules FROM pg_class WHERE oid = CAST(:name AS regclass)")
 
-Row = Mapping[str, Any]
-
 
 class Defaults:
-    """What functions that make the default of a column are given: SQLAlchemy's execution context for one row."""
+    """What functions that make the default of a column are given: SQLAlchemy's execution context, row after row.
 
-    def __init__(self, connection: TrackedConnection, row: Row) -> None:
+    :ivar number: which row it is.
+    """
+
+    def __init__(self, connection: TrackedConnection, grid: Grid) -> None:
         self.connection = self.root_connection = connection
         self.engine, self.dialect = connection.engine, connection.dialect
-        self.current_parameters = row
         self.isinsert, self.isupdate = True, False
+        self.number = 0
+        self._grid = grid
+
+    @property
+    def current_parameters(self) -> Row:
+        """The values of the row, with defaults that were made before."""
+        return self._grid.row(self.number)
 
     def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> Row:
-        """Return the values of the row."""
+        """Return the same."""
         return self.current_parameters
 
 
@@ -51,20 +60,23 @@ def reason_against_driver(connection: TrackedConnection) -> str | None:
     return None
 
 
-def reason_against_columns(target: Target, given: Sequence[str]) -> str | None:
+def reason_against_columns(dialect: Dialect, target: Target, given: Sequence[str]) -> str | None:
     """Return why rows with values for these columns cannot go by COPY; None if they can."""
+    some = False
     for column in target.table.columns:
         kind: Any = column.type
+        default = column.default
         if column.key in given:
             if kind._has_bind_expression:
                 return f"the column {column.name!r} is written by an SQL expression"
-            if not writers_for(kind):
-                return f"nothing is known of how COPY reads the type of the column {column.name!r}"
-        elif column.default is not None and not (column.default.is_scalar or column.default.is_callable):
+        elif default is None:
+            continue
+        elif not (default.is_scalar or default.is_callable):
             return f"the default of the column {column.name!r} is an SQL expression"
-        elif column.default is not None and not writers_for(kind):
+        if type_for(kind, dialect) is None:
             return f"nothing is known of how COPY reads the type of the column {column.name!r}"
-    return None
+        some = True
+    return None if some else "there is a value for no column"
 
 
 def reason_against_table(connection: TrackedConnection, target: Target) -> str | None:
@@ -81,33 +93,38 @@ def reason_against_table(connection: TrackedConnection, target: Target) -> str |
     return "the table has rules" if found.relhasrules else None
 
 
-def copy(connection: TrackedConnection, target: Target, rows: Sequence[Row]) -> None:
-    """Insert rows, which all have values for the same columns, by one COPY.
+def copy(connection: TrackedConnection, target: Target, grid: Grid) -> None:
+    """Insert rows by one COPY; what they are is looked at before anything is sent.
 
     :raises Unwritable: a value among them is none that COPY is known to understand.
     """
-    keys = list(rows[0])
     by_key = target.table.columns
-    columns: list[Column[Any]] = [by_key[key] for key in keys]
-    values: list[Sequence[Any]] = [[row[key] for row in rows] for key in keys]
-    made = [column for column in target.table.columns if column.key not in rows[0] and column.default is not None]
-    for column in made:
-        columns.append(column)
-        values.append(_made(connection, column, rows))
-    texts = []
-    for column, each in zip(columns, values, strict=True):
-        kind: Any = column.type
-        process = kind._cached_bind_processor(connection.dialect)
-        texts.append(column_text(column.name, kind, each if process is None else list(map(process, each))))
-    order = _Order(connection, target.table, columns, as_copy_text(texts))
+    for column in by_key:
+        if column.key not in grid.keys and column.default is not None:
+            grid = grid.filled({str(column.key): _made(connection, column, grid)})
+    columns = [by_key[key] for key in grid.keys]
+    cells = [_cells(connection.dialect, column, values) for column, values in zip(columns, grid.columns, strict=True)]
+    order = _Order(connection, target.table, columns, lines(cells, len(grid)))
     send_past(connection, order.statement, partial(_DRIVERS[_driver_of(connection)], order))
 
 
-def _made(connection: TrackedConnection, column: Column[Any], rows: Sequence[Row]) -> Sequence[Any]:
+def _made(connection: TrackedConnection, column: Column[Any], grid: Grid) -> Sequence[Any]:
     default: Any = column.default
     if default.is_scalar:
-        return [default.arg] * len(rows)
-    return [default.arg(Defaults(connection, row)) for row in rows]
+        return [default.arg] * len(grid)
+    context, values = Defaults(connection, grid), []
+    for context.number in range(len(grid)):
+        values.append(default.arg(context))
+    return values
+
+
+def _cells(dialect: Dialect, column: Column[Any], values: Sequence[Any]) -> Cells:
+    kind: Any = column.type
+    known = type_for(kind, dialect)
+    if known is None:
+        raise Unwritable(f"the type of the column {column.name!r} is not known")
+    process = None if known.is_given else kind._cached_bind_processor(dialect)
+    return Cells(column.name, known, values if process is None else list(map(process, values)))
 
 
 def _driver_of(connection: TrackedConnection) -> str:
@@ -122,7 +139,7 @@ class _Order:
     connection: TrackedConnection
     table: Table
     columns: Sequence[Column[Any]]
-    data: bytes
+    parts: Iterator[bytes]
 
     @property
     def statement(self) -> str:
@@ -137,11 +154,12 @@ class _Order:
 
 def _psycopg(order: _Order, cursor: Any) -> None:
     with cursor.copy(order.statement) as pipe:
-        pipe.write(order.data)
+        for part in order.parts:
+            pipe.write(part)
 
 
 def _psycopg2(order: _Order, cursor: Any) -> None:
-    cursor.copy_expert(order.statement, BytesIO(order.data))
+    cursor.copy_expert(order.statement, Source(order.parts))
 
 
 def _psycopg_in_asyncio(order: _Order, cursor: Any) -> None:
@@ -149,7 +167,8 @@ def _psycopg_in_asyncio(order: _Order, cursor: Any) -> None:
     manager = real.copy(order.statement)
     pipe = await_only(manager.__aenter__())
     try:
-        await_only(pipe.write(order.data))
+        for part in order.parts:
+            await_only(pipe.write(part))
     except BaseException as error:
         await_only(manager.__aexit__(type(error), error, error.__traceback__))
         raise
@@ -160,11 +179,14 @@ def _psycopg_in_asyncio(order: _Order, cursor: Any) -> None:
 def _asyncpg(order: _Order, cursor: Any) -> None:
     table = order.table
     names = [column.name for column in order.columns]
-    source = BytesIO(order.data)
     try:
         await_only(
             order.driver.copy_to_table(
-                str(table.name), source=source, columns=names, schema_name=table.schema, format="text"
+                str(table.name),
+                source=LaterSource(order.parts),
+                columns=names,
+                schema_name=table.schema,
+                format="text",
             )
         )
     except Exception as error:

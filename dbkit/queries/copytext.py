@@ -7,113 +7,117 @@ not. Whoever has another value uses INSERT.
 from __future__ import annotations
 
 import datetime
-import decimal
-import json
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import sqlalchemy as sa
+from dbkit.queries.copytypes import Type, Unwritable, Write, escaped, unwrapped
 
 NULL = "\\N"
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NOTHING = type(None)
+_TO_ESCAPE = "\\\t\n\r"
+_TIMES = {datetime.datetime, datetime.time}
 
-Write = Callable[[Any], str]
+#: How many rows are written at once: while the server reads them, the next ones are made.
+_ROWS = 500
 
-
-class Unwritable(Exception):
-    """A value of a column cannot be written for COPY; the text says which."""
-
-
-def escaped(value: str) -> str:
-    """Return a text with what COPY would take for its own escaped."""
-    return value.translate(_ESCAPED)
+Part = Callable[[Sequence[Any]], Iterable[str]]
+"""Writes some of the values of a column."""
 
 
-def _boolean(value: bool) -> str:
-    return "t" if value else "f"
+class Cells:
+    """The values of one column, all of them known to be what COPY understands.
 
-
-def _bytes(value: bytes) -> str:
-    return "\\\\x" + value.hex()
-
-
-def unwrapped(value: Any) -> Any:
-    """Return what a driver's wrapper of JSON or bytes holds, as text or bytes."""
-    if not type(value).__module__.startswith("psycopg"):
-        return value
-    if hasattr(value, "dumps"):
-        text = (value.dumps or json.dumps)(value.obj)
-        return text if isinstance(text, str) else text.decode()
-    return getattr(value, "obj", getattr(value, "adapted", value))
-
-
-def _unlike(kind: sa.types.TypeEngine[Any], value: Any) -> bool:
-    """Return whether a moment and its column differ in whether they know a time zone."""
-    return (value.tzinfo is not None) is not bool(getattr(kind, "timezone", False))
-
-
-_INTEGERS: dict[type, Write] = {int: str}
-_NUMBERS: dict[type, Write] = {int: str, float: repr, decimal.Decimal: str}
-_TEXTS: dict[type, Write] = {str: escaped}
-_WRITERS: tuple[tuple[type[Any], dict[type, Write]], ...] = (
-    (sa.Integer, _INTEGERS),
-    (sa.Float, {int: str, float: repr}),
-    (sa.Numeric, _NUMBERS),
-    (sa.Boolean, {bool: _boolean}),
-    (sa.DateTime, {datetime.datetime: datetime.datetime.isoformat}),
-    (sa.Date, {datetime.date: datetime.date.isoformat}),
-    (sa.Time, {datetime.time: datetime.time.isoformat}),
-    (sa.LargeBinary, {bytes: _bytes, bytearray: _bytes, memoryview: _bytes}),
-    (sa.Uuid, {uuid.UUID: str, str: escaped}),
-    (sa.Enum, _TEXTS),
-    (sa.String, _TEXTS),
-    (sa.JSON, _TEXTS),
-)
-
-
-def writers_for(kind: Any) -> dict[type, Write]:
-    """Return how the values of a column are written, by their class; of an unknown type of column nothing is known."""
-    kind = getattr(kind, "impl_instance", kind)
-    for known, writers in _WRITERS:
-        if isinstance(kind, known):
-            return writers
-    return {}
-
-
-def column_text(name: str, kind: Any, values: Sequence[Any]) -> Iterable[str]:
-    """Return the values of one column as COPY reads them.
-
-    :param kind: the type of the column.
+    :param name: the name of the column.
+    :param values: as SQLAlchemy binds them.
     :raises Unwritable: INSERT must do it.
     """
-    kind = getattr(kind, "impl_instance", kind)
-    writers = writers_for(kind)
-    if isinstance(kind, (sa.JSON, sa.LargeBinary)):
-        values = list(map(unwrapped, values))
-    classes = set(map(type, values))
-    has_nulls = _NOTHING in classes
-    classes.discard(_NOTHING)
-    for each in classes:
-        if each not in writers:
-            raise Unwritable(f"a value of class {each.__name__} for the column {name!r}")
-    if datetime.datetime in classes or datetime.time in classes:
-        if any(value is not None and _unlike(kind, value) for value in values):
+
+    __slots__ = ("_values", "_write")
+
+    def __init__(self, name: str, kind: Type, values: Sequence[Any]) -> None:
+        if kind.is_wrapped:
+            values = list(map(unwrapped, values))
+        classes = set(map(type, values))
+        has_nulls = _NOTHING in classes
+        classes.discard(_NOTHING)
+        for each in classes:
+            if each not in kind.writers:
+                raise Unwritable(f"a value of class {each.__name__} for the column {name!r}")
+        if classes & _TIMES and any(value is not None and kind.is_unlike(value) for value in values):
             raise Unwritable(f"a time with a time zone, or one without where it needs one, for the column {name!r}")
+        if kind.is_composed:
+            values = [None if each is None else kind.writers[type(each)](each) for each in values]
+            classes = {str} if classes else set()
+        self._values = values
+        self._write = _writing(kind, classes, has_nulls, values)
+
+    def texts(self, start: int, stop: int) -> Iterable[str]:
+        """Return some of the values as COPY reads them."""
+        return self._write(self._values[start:stop])
+
+
+def _writing(kind: Type, classes: set[type], has_nulls: bool, values: Sequence[Any]) -> Part:
     if not classes:
-        return [NULL] * len(values)
-    if len(classes) > 1:
-        return [NULL if each is None else writers[type(each)](each) for each in values]
-    write = writers[classes.pop()]
-    if has_nulls:
-        return [NULL if each is None else write(each) for each in values]
-    if write is escaped and not any(map("".join(values).__contains__, "\\\t\n\r")):
-        return values
-    return map(write, values)
+        return _nulls
+    if classes == {str}:
+        joined = "".join(filter(None, values))
+        if not joined.isascii():
+            joined.encode()  # what is no text is told before the first row is sent
+        if not any(map(joined.__contains__, _TO_ESCAPE)):
+            return _or_nulls if has_nulls else _as_it_is
+    if len(classes) == 1:
+        only = escaped if kind.is_composed else kind.writers[next(iter(classes))]
+        if has_nulls:
+            return lambda part: [NULL if each is None else only(each) for each in part]
+        return lambda part: map(only, part)
+    by_class: dict[type, Write] = {**kind.writers, _NOTHING: lambda each: NULL}
+    return lambda part: [by_class[type(each)](each) for each in part]
 
 
-def as_copy_text(columns: Sequence[Iterable[str]]) -> bytes:
-    """Return rows, given as the texts of their columns, as what COPY reads."""
-    lines = map("\t".join, zip(*columns, strict=True))
-    return ("\n".join(lines) + "\n").encode()
+def _nulls(part: Sequence[Any]) -> Iterable[str]:
+    return [NULL] * len(part)
+
+
+def _or_nulls(part: Sequence[Any]) -> Iterable[str]:
+    return [NULL if each is None else each for each in part]
+
+
+def _as_it_is(part: Sequence[Any]) -> Iterable[str]:
+    return part
+
+
+def lines(columns: Sequence[Cells], count: int) -> Iterator[bytes]:
+    """Yield rows as COPY reads them, some at a time.
+
+    :param count: how many there are.
+    """
+    for start in range(0, count, _ROWS):
+        stop = start + _ROWS
+        rows = zip(*[each.texts(start, stop) for each in columns], strict=True)
+        yield ("\n".join(map("\t".join, rows)) + "\n").encode()
+
+
+class Source:
+    """The lines for drivers that read them, blocking or asyncio."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next lines; nothing at the end. The size is the driver's wish, and it takes more."""
+        return next(self._parts, b"")
+
+
+class LaterSource:
+    """The lines for drivers that iterate over them in asyncio."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+
+    def __aiter__(self) -> LaterSource:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for part in self._parts:
+            return part
+        raise StopAsyncIteration

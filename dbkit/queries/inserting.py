@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.scopes import refuse_foreign
-from dbkit.queries.batches import Progress, Row, Rows, Work, Written, alike, batch_of, in_batches
+from dbkit.queries.batches import Progress, Rows, Work, Written, batch_of, in_batches
 from dbkit.queries.copying import (
     Unwritable,
     copy,
@@ -20,7 +20,8 @@ from dbkit.queries.copying import (
     reason_against_driver,
     reason_against_table,
 )
-from dbkit.queries.target import Target, is_computed, target_of
+from dbkit.queries.grid import Grid
+from dbkit.queries.target import Target, target_of
 
 
 def inserting(
@@ -39,8 +40,7 @@ def inserting(
     inserter = Inserter(target, returning)
     done = Written(way="INSERT")
     for some in in_batches(rows, batch):
-        named_rows = made.named(some)
-        part: Written = yield partial(inserter.insert, rows=named_rows)
+        part: Written = yield partial(inserter.insert, grids=made.grids(some))
         done = replace(
             part,
             rows=done.rows + part.rows,
@@ -76,30 +76,31 @@ class Inserter:
         self._asked = False
         self._against: str | None = None
 
-    def insert(self, connection: TrackedConnection, rows: Sequence[Row]) -> Written:
+    def insert(self, connection: TrackedConnection, grids: Sequence[Grid]) -> Written:
         """Insert rows, in their order."""
-        refuse_foreign(self._target.table, rows, connection.off)
+        for grid in grids:
+            refuse_foreign(self._target.table, grid, connection.off)
         connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
         keys: list[Any] = []
         way, reason, count = "COPY", None, 0
-        for run in alike(self._complete(rows)):
-            why = self._reason(connection, run)
+        for given in grids:
+            grid = self._complete(given)
+            count += 1
+            why = self._reason(connection, grid)
             if why is None:
                 try:
-                    copy(connection, self._target, run)
-                    count += 1
+                    copy(connection, self._target, grid)
                     continue
                 except Unwritable as value:
                     why = str(value)
             way, reason = "INSERT", why
-            keys += self._execute(connection, run)
-            count += 1
-        return Written(rows=len(rows), statements=count, keys=keys, way=way, reason=reason)
+            keys += self._execute(connection, grid)
+        return Written(rows=sum(map(len, grids)), statements=count, keys=keys, way=way, reason=reason)
 
-    def _complete(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def _complete(self, grid: Grid) -> Grid:
         """Fill in what the unit of work would: the first version, and the identity of a class among others."""
         target = self._target
-        filled: Row = {}
+        filled: dict[str, Any] = {}
         version, mapper = target.version, target.mapper
         if version is not None and version.default is None and version.server_default is None:
             generator = None if mapper is None else mapper.version_id_generator
@@ -107,18 +108,18 @@ class Inserter:
                 filled[str(version.key)] = generator(None) if callable(generator) else 1
         if mapper is not None and mapper.polymorphic_on is not None and mapper.polymorphic_identity is not None:
             filled[str(getattr(mapper.polymorphic_on, "key", ""))] = mapper.polymorphic_identity
-        if not filled:
-            return rows
-        return [{**filled, **row} for row in rows]
+        return grid.filled({key: [value] * len(grid) for key, value in filled.items()}) if filled else grid
 
-    def _reason(self, connection: TrackedConnection, run: Sequence[Row]) -> str | None:
+    def _reason(self, connection: TrackedConnection, grid: Grid) -> str | None:
         if self._returning:
             return "the keys were asked for, which COPY does not return"
-        if any(is_computed(value) for value in run[0].values()):
+        if grid.is_computed:
             return "a value is an SQL expression"
-        given = tuple(run[0])
+        given = grid.keys
         if given not in self._known:
-            self._known[given] = reason_against_driver(connection) or reason_against_columns(self._target, given)
+            self._known[given] = reason_against_driver(connection) or reason_against_columns(
+                connection.dialect, self._target, given
+            )
         why = self._known[given]
         if why is not None:
             return why
@@ -127,21 +128,21 @@ class Inserter:
             self._asked = True
         return self._against
 
-    def _execute(self, connection: TrackedConnection, run: Sequence[Row]) -> list[Any]:
-        table = self._target.table
-        if any(is_computed(value) for value in run[0].values()):
+    def _execute(self, connection: TrackedConnection, grid: Grid) -> list[Any]:
+        table, run = self._target.table, grid.rows
+        if grid.is_computed:
             result = connection.execute(insert(table).values(run[0]))
             return [self._target.told(tuple(result.inserted_primary_key))] if self._returning else []
         if not self._returning:
-            connection.execute(insert(table), list(run))
+            connection.execute(insert(table), run)
             return []
         keys = tuple(table.primary_key.columns)
         if all(column.key in run[0] for column in keys):
-            connection.execute(insert(table), list(run))
+            connection.execute(insert(table), run)
             return [self._target.told(tuple(row[str(column.key)] for column in keys)) for row in run]
         if connection.dialect.insert_executemany_returning_sort_by_parameter_order:
             statement = insert(table).returning(*keys, sort_by_parameter_order=True)
-            return [self._target.told(tuple(row)) for row in connection.execute(statement, list(run))]
+            return [self._target.told(tuple(row)) for row in connection.execute(statement, run)]
         found = []
         for row in run:
             primary: Any = connection.execute(insert(table).values(row)).inserted_primary_key

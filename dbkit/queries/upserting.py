@@ -20,7 +20,8 @@ from dbkit.exceptions import UsageError
 from dbkit.filters.marks import inherited_rules, rules_of
 from dbkit.filters.options import without
 from dbkit.filters.scopes import refuse_foreign
-from dbkit.queries.batches import Progress, Row, Rows, Work, Written, alike, batch_of, in_batches
+from dbkit.queries.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
+from dbkit.queries.grid import Row
 from dbkit.queries.inserting import whole_table
 from dbkit.queries.target import Target, is_computed, target_of
 
