@@ -77,10 +77,25 @@ def _interval(value: datetime.timedelta) -> str:
     return f"{value.days:+d} days {value.seconds:+d} secs {value.microseconds:+d} microseconds"
 
 
+def _moment(value: datetime.datetime) -> str:
+    if value == datetime.datetime.max:
+        return "infinity"
+    return "-infinity" if value == datetime.datetime.min else value.isoformat()
+
+
+def _day(value: datetime.date) -> str:
+    if value == datetime.date.max:
+        return "infinity"
+    return "-infinity" if value == datetime.date.min else value.isoformat()
+
+
 _TEXTS: Writers = {str: escaped}
 _MOMENTS: Writers = {datetime.datetime: datetime.datetime.isoformat}
 _DAYS: Writers = {datetime.date: datetime.date.isoformat}
 _BYTES: Writers = {bytes: _bytes, bytearray: _bytes, memoryview: _bytes}
+
+#: asyncpg stores infinity where the last or first moment of Python is given (asyncpg/pgproto/codecs/datetime.pyx).
+_IN_ASYNCPG: dict[type, Write] = {datetime.datetime: _moment, datetime.date: _day}
 
 #: The first that fits counts.
 _WRITERS: tuple[tuple[type[Any], Writers], ...] = (
@@ -108,12 +123,19 @@ def type_for(kind: Any, dialect: Dialect) -> Type | None:
     has_zone = bool(getattr(kind, "timezone", False))
     for known, writers in _WRITERS:
         if isinstance(kind, known):
+            writers = _as_driver(writers, dialect)
             return Type(writers, is_wrapped=isinstance(kind, (sa.JSON, sa.LargeBinary)), has_zone=has_zone)
     if isinstance(kind, sa.ARRAY):
         return _array_type(kind, dialect)
     if isinstance(kind, (AbstractRange, AbstractMultiRange)) and not is_decorated:
-        return _range_type(kind)
+        return _range_type(kind, dialect)
     return None
+
+
+def _as_driver(writers: Writers, dialect: Dialect) -> Writers:
+    if dialect.driver != "asyncpg":
+        return writers
+    return {each: _IN_ASYNCPG.get(each, write) for each, write in writers.items()}
 
 
 # -- what has parts, which a comma divides ----------------------------------------------------------------------------
@@ -123,26 +145,27 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _timed(has_zone: bool, value: Any) -> str:
+def _timed(has_zone: bool, write: Write, value: Any) -> str:
     if (value.tzinfo is not None) is not has_zone:
         raise Unwritable("a time with a time zone, or one without where it needs one")
-    return f'"{value.isoformat()}"'
+    return f'"{write(value)}"'
 
 
 def _part_writers(writers: Writers, has_zone: bool) -> dict[type, Write]:
     special: dict[type, Write] = {
         str: _quoted,
-        datetime.datetime: partial(_timed, has_zone),
-        datetime.time: partial(_timed, has_zone),
         bytes: lambda value: f'"\\\\x{value.hex()}"',
         datetime.timedelta: lambda value: f'"{_interval(value)}"',
     }
+    for each in (datetime.datetime, datetime.time):
+        if each in writers:
+            special[each] = partial(_timed, has_zone, writers[each])
     return {each: special.get(each, write) for each, write in writers.items()}
 
 
 def _array_type(kind: Any, dialect: Dialect) -> Type | None:
     item = type_for(kind.item_type, dialect)
-    if item is None or item.is_wrapped or item.is_composed:
+    if item is None or item.is_composed or isinstance(kind.item_type, sa.JSON):
         return None
     parts = _part_writers(item.writers, item.has_zone)
 
@@ -152,6 +175,8 @@ def _array_type(kind: Any, dialect: Dialect) -> Type | None:
     def _item(value: Any) -> str:
         if value is None:
             return "NULL"
+        if item.is_wrapped:
+            value = unwrapped(value)
         found = parts.get(type(value))
         if found is not None:
             return found(value)
@@ -173,11 +198,11 @@ _BOUNDS: dict[str, Writers] = {
 """What the bounds of a range may be, by the name of its type."""
 
 
-def _range_type(kind: Any) -> Type | None:
+def _range_type(kind: Any, dialect: Dialect) -> Type | None:
     name = str(kind.__visit_name__).replace("MULTIRANGE", "RANGE")
     if name not in _BOUNDS:
         return None
-    parts = {type(None): lambda value: "", **_part_writers(_BOUNDS[name], name == "TSTZRANGE")}
+    parts = {type(None): lambda value: "", **_part_writers(_as_driver(_BOUNDS[name], dialect), name == "TSTZRANGE")}
 
     def write(value: Range[Any]) -> str:
         if value.empty:

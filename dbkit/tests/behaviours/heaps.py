@@ -68,6 +68,14 @@ class Pair(Base):
     amount: Mapped[int | None] = mapped_column()
 
 
+class Numbered(Base):
+    """Is made by the database altogether."""
+
+    __tablename__ = "heap_numbered"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(server_default="5")
+
+
 @cache
 def tables(product: Product) -> places.Place:
     """Return the place of a product, with the tables in it."""
