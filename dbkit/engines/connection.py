@@ -203,9 +203,18 @@ class TrackedConnection(DoomableConnection):
 
     def begin_alone(self) -> None:
         """Begin the transaction, for who sends statements past SQLAlchemy's Connection."""
-        self._begin_impl(None)
-        if not self.watch & Watch.AUTOCOMMIT:
-            self.has_begun = True
+        if self.watch & Watch.UNOPENED:
+            self._open()
+        if self.watch & Watch.AUTOCOMMIT:
+            return
+        if self.isolation is not None or self._has_events or self.engine._has_events or self._echo:
+            self._begin_impl(None)
+        else:
+            try:
+                self.dialect.do_begin(self._dbapi_connection)  # type: ignore[arg-type]
+            except BaseException as error:
+                self._handle_dbapi_exception(error, None, None, None, None)
+        self.has_begun = True
 
     def adopt(self) -> None:
         """Give a transaction that was begun alone the object that SQLAlchemy has for each; others use it then."""
@@ -269,8 +278,14 @@ class TrackedConnection(DoomableConnection):
         self._commit_failed = self.in_doubt = False
         self.committed = True
 
-    # not a method that calls it: that would be a call more for each block
-    _send_commit = Connection._commit_impl
+    def _send_commit(self) -> None:
+        if self._has_events or self.engine._has_events or self._echo:
+            super()._commit_impl()
+            return
+        try:
+            self.dialect.do_commit(self._dbapi_connection)  # type: ignore[arg-type]
+        except BaseException as error:
+            self._handle_dbapi_exception(error, None, None, None, None)
 
     def _rollback_impl(self) -> None:
         if self.watch & Watch.AUTOCOMMIT:

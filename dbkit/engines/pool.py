@@ -10,18 +10,20 @@ one first.
 from __future__ import annotations
 
 import ctypes
+import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Self, cast
 
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.pool import Pool
 
 from dbkit.backends.base import Role
 from dbkit.clock import SYSTEM_CLOCK, Clock
 from dbkit.engines.capacity import Capacity
 from dbkit.engines.checks import Checks, Finding, Refusal
 from dbkit.engines.holders import GONE, Holding
+from dbkit.engines.lease import Lease, is_quiet
 from dbkit.engines.opening import open_in_turn
 from dbkit.engines.record import Record
 from dbkit.exceptions import TransactionOwnedElsewhere
@@ -67,7 +69,20 @@ class BoundedPool(Pool):
         self._retired = False
         self._follower: Callable[[BoundedPool], None] | None = None
 
-    def _do_get(self) -> ConnectionPoolEntry:
+    def lend(self) -> Any:
+        """Return a connection for a block, as :meth:`connect` does, at the cost of what somebody watches."""
+        if not is_quiet(self) or self._pre_ping or self._recycle > -1 or self.logger.isEnabledFor(logging.DEBUG):
+            return self.connect()
+        record = self._do_get()
+        if self._invalidate_time > record.starttime or record._soft_invalidate_time > record.starttime:
+            try:
+                record.get_connection()
+            except BaseException as error:
+                record._checkin_failed(error, _fairy_was_created=False)
+                raise
+        return Lease(self, record)
+
+    def _do_get(self) -> Record:
         self.capacity.acquire(self)
         try:
             now = self._now()

@@ -154,8 +154,8 @@ class Transaction:
         try:
             if factory.has_stale and self.colour is Colour.ASYNCIO:
                 factory.dispose_stale()
-            engine = lane.engine
-            fairy = engine.pool.connect() if factory.reached else factory.reach(lane, self.colour)
+            pool: Any = lane.engine.pool
+            fairy = pool.lend() if factory.reached else factory.reach(lane, self.colour)
             # weakly: a task whose event loop was closed under it is collected only if nobody else holds it
             blocking = self.colour is Colour.BLOCKING
             fairy._connection_record.holder = self.owner if blocking else ref(self.owner)
@@ -168,7 +168,7 @@ class Transaction:
             if typed is None or typed is error:
                 raise
             raise typed from error
-        return fairy, fairy.info.get(FACTS) if lane.backend.keeps_facts else None
+        return fairy, fairy._connection_record.info.get(FACTS) if lane.backend.keeps_facts else None
 
     def _leave_gate(self) -> None:
         gate = self._gate

@@ -165,7 +165,8 @@ def _with_cursor(kind: str, opening: str) -> Callable[[Any], None]:
 
 def _change(connection: Any, kind: str, execute: Callable[[str], object]) -> None:
     """Make the connection a reader's or a writer's, if it is not; SQLite compiles all statements anew after that."""
-    info = connection.info
+    record = connection._connection_record
+    info = connection.info if record is None else record.info  # the proxy's own is a search
     if _KIND not in info or info[_KIND] != kind:
         execute(kind)
         info[_KIND] = kind

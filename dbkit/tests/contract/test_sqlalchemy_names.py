@@ -10,6 +10,7 @@ import ast
 import inspect
 from pathlib import Path
 
+import sqlalchemy
 import testtools
 from sqlalchemy import bindparam, create_engine, event, select, text
 from sqlalchemy.dialects.mysql.base import MySQLDialect
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_e
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state as object_state
 from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool.base import _ConnectionFairy, _finalize_fairy, reset_rollback
 from sqlalchemy.sql.expression import TextClause
 
 from dbkit.engines import connection as connection_module
@@ -29,6 +31,7 @@ from dbkit.engines import pool as pool_module
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.doomable import DoomableConnection
 from dbkit.engines.guarded import GuardedConnection
+from dbkit.engines.lease import Lease
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.renewal import RenewableConnection
 from dbkit.tests.behaviours.tables import Item
@@ -46,6 +49,7 @@ OVERRIDDEN = {
     (RenewableConnection, Connection): ("_begin_impl",),
     (GuardedConnection, Connection): ("_begin_impl", "_commit_impl"),
     (BlockSession, Session): ("_autoflush", "begin", "close", "commit", "delete", "flush", "reset", "rollback"),
+    (Lease, _ConnectionFairy): ("_close_special",),
     (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
 }  # fmt: skip
 
@@ -180,6 +184,26 @@ class TestPrivateNames(testtools.TestCase):
         record = pool.connect()._connection_record
         for name in ("fairy_ref", "dbapi_connection", "invalidate", "close", "info"):
             self.assertTrue(hasattr(record, name), name)
+
+    def test_the_proxy_of_a_pool_is_made_of_what_a_lease_fills_in(self):
+        pool = create_engine("sqlite://", poolclass=QueuePool).pool
+        proxy = pool.connect()
+        for name in ("_pool", "_counter", "dbapi_connection", "_connection_record", "_echo"):
+            self.assertTrue(hasattr(proxy, name), name)
+            self.assertIn(name, _ConnectionFairy.__slots__)
+        known = {"_pool", "_counter", "dbapi_connection", "_connection_record", "_echo", "_finalizer"}
+        self.assertEqual(set(), set(_ConnectionFairy.__slots__) - known - {"__weakref__", "__dict__", "pool"})
+        record = proxy._connection_record
+        for name in ("_soft_invalidate_time", "starttime", "finalize_callback", "fairy_ref"):
+            self.assertTrue(hasattr(record, name), name)
+        self.assertIs(reset_rollback, pool._reset_on_return)
+        self.assertIs(proxy, record.fairy_ref())
+        self.assertIs(_EmptyListener, type(pool.dispatch.checkin))
+        self.assertTrue(hasattr(pool.dispatch.checkin, "parent_listeners"))
+        names = list(inspect.signature(_finalize_fairy).parameters)
+        expected = ["ref", "echo"] if sqlalchemy.__version__.startswith("2.0.") else ["echo"]
+        self.assertEqual(["dbapi_connection", "connection_record", "pool", *expected, "transaction_was_reset"],
+                         names[: 4 + len(expected)])  # fmt: skip
 
     def test_engines_tell_whether_someone_listens(self):
         engine = create_engine("sqlite://")

@@ -24,6 +24,11 @@ class Peer(sqlite3.Connection):
     is_dead = False
     is_new = True
     statements = 0
+    rollbacks = 0
+
+    def rollback(self):
+        self.rollbacks += 1
+        super().rollback()
 
     def cursor(self, *args, **kwargs):
         if self.is_dead:
