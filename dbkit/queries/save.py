@@ -1,8 +1,8 @@
-"""Saving one object by one UPDATE, past the unit of work."""
+"""Saving one object by one statement, past the unit of work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,14 +15,15 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.marks import removal_of
 from dbkit.filters.scopes import ScopeCheck
+from dbkit.queries.adding import adder_of
+from dbkit.queries.defaults import maker_of
+from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OUR_OWN, is_watched
 from dbkit.queries.objects import is_alone
 from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
-from dbkit.transaction.session import BlockSession
 from dbkit.transaction.transaction import Transaction
 
-_WRAPPER = "sqlalchemy.sql.schema"
 _SAVER = "dbkit.saver"
 _KEY = "dbkit_key_"
 _VERSION = "dbkit_version"
@@ -33,10 +34,11 @@ def save(where: Any, instance: Any) -> None:
     """Store what was changed in an object, now, and in this statement alone.
 
     An object that a lookup has made is stored by one UPDATE of the changed columns: defaults for updates are filled in,
-    and its version is compared and counted up. What that can't do honestly takes the ordinary way by itself, a flush of
-    the block's session, to which the object belongs then: new objects and those of a session; classes in an
-    inheritance; changed relationships; SQL expressions as values; defaults that the database makes; and where somebody
-    listens to the mapper or to sessions.
+    and its version is compared and counted up. A new object is stored by one INSERT, and is in the block's session
+    then, as after a flush. What that can't do honestly takes the ordinary way by itself, a flush of the block's
+    session, to which the object belongs then: objects of a session; classes in an inheritance; changed relationships;
+    SQL expressions as values; defaults for updates that the database makes; and where somebody listens to the mapper or
+    to sessions.
 
     If the block is rolled back, the object keeps the values that were not stored: read it again.
 
@@ -60,6 +62,8 @@ def save(where: Any, instance: Any) -> None:
         saver = about[_SAVER] if _SAVER in about else _saver_of(state)
         if saver.save(transaction, state, instance.__dict__, changed):
             return
+    elif state.key is None and state.session_id is None and adder_of(state).add(transaction, state, instance.__dict__):
+        return
     _by_flush(transaction, instance)
 
 
@@ -110,9 +114,9 @@ class Saver:
     def save(self, transaction: Transaction, state: Any, values: dict[str, Any], changed: dict[str, Any]) -> bool:
         """Send the UPDATE; return False if nothing was done, because a flush must do it."""
         session, dispatch = transaction.session, self._dispatch
-        if not self._is_able or (session is not None and has_objects(session)):
+        if not self._is_able or (session is not None and (has_objects(session) or is_watched(session))):
             return False
-        if _AFTER_FLUSH or _AFTER_POSTEXEC or _BEFORE_FLUSH[-1] is not _OUR_OWN:
+        if AFTER_FLUSH or AFTER_POSTEXEC or BEFORE_FLUSH[-1] is not OUR_OWN:
             return False
         before, after = dispatch.before_update, dispatch.after_update
         if before.parent_listeners or after.parent_listeners or after.__class__ is not _EmptyListener and after:
@@ -196,7 +200,7 @@ class Saver:
             if column.server_onupdate is not None or default is not None and default.is_clause_element:
                 return None
             if default is not None:
-                make = _maker_of(default)
+                make = maker_of(default)
                 if make is None:
                     return None
                 updated.append((name, make))
@@ -215,31 +219,7 @@ class Saver:
         return None if text is None else _Plan(text, tuple(updated), mapper)
 
 
-def _maker_of(default: Any) -> Callable[[], Any] | None:
-    """Return what makes a default's value; None if that takes more than a call."""
-    made = default.arg
-    if default.is_scalar:
-        return lambda: made
-    # SQLAlchemy has put a function round one that takes no context; any other one asks for what only a flush knows
-    bare: Callable[[], Any] | None = getattr(made, "__wrapped__", None) if default.is_callable else None
-    return bare if bare is not None and made.__globals__["__name__"] == _WRAPPER else None
-
-
 def _saver_of(state: Any) -> Saver:
     """Return the saver of an object's class, made on the first call; it goes with the class."""
     saver: Saver = state.manager.info.setdefault(_SAVER, Saver(state.mapper))
     return saver
-
-
-def _listeners_of_all(name: str) -> Sequence[Any]:
-    """Return who listens to an event of all sessions of blocks; what is returned grows with them."""
-    dispatch: Any = getattr(BlockSession.dispatch, name)
-    dispatch.update_subclass(BlockSession)
-    found: Sequence[Any] = dispatch._clslevel[BlockSession]
-    return found
-
-
-_BEFORE_FLUSH = _listeners_of_all("before_flush")
-_OUR_OWN = _BEFORE_FLUSH[0]
-_AFTER_FLUSH = _listeners_of_all("after_flush")
-_AFTER_POSTEXEC = _listeners_of_all("after_flush_postexec")

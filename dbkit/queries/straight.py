@@ -104,7 +104,11 @@ def text_of(statement: Any, dialect: Dialect) -> Text | None:
     """
     if needs_transaction(statement) or statement.get_execution_options():
         return None
-    compiled: Any = statement.compile(dialect=dialect)
+    return text_in(statement.compile(dialect=dialect))
+
+
+def text_in(compiled: Any) -> Text | None:
+    """Return a statement as SQLAlchemy has compiled it; None if it needs help at each execution."""
     if compiled.literal_execute_params or compiled.post_compile_params:
         return None
     return Text(compiled.string, _binder(compiled), compiled._result_columns)
@@ -180,6 +184,25 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
         failed(connection, error, sql, parameters, cursor)
     connection.used = True
     return count
+
+
+def send_new(connection: TrackedConnection, text: Text, parameters: Any) -> Any:
+    """Send an INSERT of one row; return the number that the driver says the database has given it.
+
+    :param parameters: as the text has bound them.
+    :raises DBError: the database refused.
+    """
+    sql = text.sql
+    cursor: Any = None
+    try:
+        cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+        cursor.execute(sql, parameters)
+        number = cursor.lastrowid
+        cursor.close()
+    except BaseException as error:
+        failed(connection, error, sql, parameters, cursor)
+    connection.used = True
+    return number
 
 
 def failed(connection: TrackedConnection, error: BaseException, sql: str, parameters: Any, cursor: Any) -> None:

@@ -53,6 +53,33 @@ class TestMappers(testtools.TestCase):
         back = sa.inspect(Owner).relationships["things"]._reverse_property
         self.assertEqual(["owner"], [each.key for each in back])
 
+    def test_a_new_object_joins_the_session_as_a_flushed_one(self):
+        thing = Thing(owner_id=1)
+        state = sa.inspect(thing)
+        self.session._save_impl(state)
+        self.assertTrue(state.pending)
+        thing.id = 7
+        self.session._register_persistent({state})
+        self.assertTrue(state.persistent and not state.modified)
+        self.assertIn(state, self.session._transaction._new)
+        self.assertEqual((sa.inspect(Thing)._identity_class, (7,), None), state.key)
+
+    def test_a_mapper_tells_what_an_insert_sends_and_asks_for(self):
+        mapper, dialect = sa.inspect(Owner), self.session.connection().dialect
+        table = Owner.__table__
+        self.assertEqual(
+            (frozenset(), False, set()),
+            (
+                mapper._insert_cols_as_none[table],
+                bool(mapper._prefer_eager_defaults(dialect, table) and mapper._server_default_cols[table]),
+                set(mapper._server_default_col_keys[table]),
+            ),
+        )
+        self.assertEqual({"owner_id"}, set(sa.inspect(Thing)._insert_cols_as_none[Thing.__table__]))
+        compiled = table.insert().compile(dialect=dialect, column_keys=[])
+        self.assertEqual([], [*compiled.insert_prefetch, *compiled.postfetch])
+        self.assertTrue(compiled.effective_returning or compiled.postfetch_lastrowid)
+
     def test_an_object_leaves_the_session_as_a_deleted_one(self):
         thing = self.owner.things[0]
         savepoint = self.session.begin_nested()
