@@ -86,7 +86,7 @@ def _protected(*protections: str, **others: Any) -> Arguments:
 
 
 def _counters() -> Iterator[Run]:
-    full, short = {"size": 2000}, {"size": 60, "chance": 0.1}
+    full, short = {"size": 2000}, {"size": 40, "chance": 0.1}
     yield Run("counter", _counter, full, short, ONE_EACH)
     yield Run("counter-replay", _counter, full, short, TWO, arguments=_protected(*_THREE))
     postgresql = frozenset(each for each in ALL if each.product is Product.POSTGRESQL)
@@ -96,27 +96,29 @@ def _counters() -> Iterator[Run]:
 
 
 def _banks() -> Iterator[Run]:
-    full, short = {"size": 4000}, {"size": 50, "chance": 0.02}
+    full, short = {"size": 4000}, {"size": 30, "chance": 0.03}
     yield Run("bank", _bank, full, short, OTHER_TWO)
     yield Run("bank-replay", _bank, full, short, TWO, arguments=_protected(*_THREE))
     yield Run("bank-replay-only", _bank, full, short, ANOTHER, arguments=_protected("exactly_once", "replaying"))
-    yield Run("bank-by-hand", _bank, full, {**short, "commits": 0.25}, ANOTHER, arguments=_BY_HAND)
+    yield Run("bank-by-hand", _bank, full, {**short, "size": 15, "commits": 0.25}, ANOTHER, arguments=_BY_HAND)
     long, brief = {"size": 1000, "chance": 0.02}, {"size": 80, "chance": 0.05}
     yield Run("bank-unverified", _bank, long, brief, ONE, arguments=_protected(*_THREE, unverified=True))
 
 
 def _nests() -> Iterator[Run]:
-    full, short = {"size": 2000}, {"size": 60, "chance": 0.02}
+    full, short = {"size": 2000}, {"size": 30, "chance": 0.02}
     yield Run("nested", _nested, full, short, OTHER_TWO)
     yield Run("nested-no-replay", _nested, full, short, ONE, arguments=_protected(*_BOTH))
-    yield Run("nested-by-hand", _nested, {"size": 300}, {**short, "commits": 0.25}, ANOTHER, arguments=_BY_HAND)
+    yield Run(
+        "nested-by-hand", _nested, {"size": 300}, {**short, "size": 12, "commits": 0.25}, ANOTHER, arguments=_BY_HAND
+    )
 
 
 def _lists() -> Iterator[Run]:
-    full, short = {"size": 3000}, {"size": 80, "chance": 0.02}
+    full, short = {"size": 3000}, {"size": 50, "chance": 0.03}
     yield Run("appends", _appends, full, short, OTHER_TWO, arguments=_protected(*_THREE, _SERIAL))
     arguments = _protected(_SERIAL, must_break="duplicate-elements", commits=0.25, **_BY_HAND)
-    yield Run("appends-by-hand", _appends, {"size": 300}, short, ANOTHER, arguments=arguments)
+    yield Run("appends-by-hand", _appends, {"size": 300}, {**short, "size": 30}, ANOTHER, arguments=arguments)
     arguments = _protected(*_BOTH, "read_committed", must_break="G-single")
     yield Run("appends-read-committed", _appends, {"size": 500}, {"size": 150}, ONE, arguments=arguments)
 
@@ -124,8 +126,8 @@ def _lists() -> Iterator[Run]:
 def _losses_of_servers() -> Iterator[Run]:
     galeras = MARIADB & ALL
     pymysql = OTHER_TWO & BLOCKING
-    yield Run("galera", galera.run, {"size": 2000}, {"size": 100}, pymysql, galeras)
-    yield Run("galera-by-hand", galera.run, {"size": 2000}, {"size": 100, "chance": 0.1}, pymysql, pymysql, _BY_HAND)
+    yield Run("galera", galera.run, {"size": 2000}, {"size": 50}, pymysql, galeras)
+    yield Run("galera-by-hand", galera.run, {"size": 2000}, {"size": 50, "chance": 0.1}, pymysql, pymysql, _BY_HAND)
     yield Run("kill-client", _on_a_ground(kills.clients), {"size": 20}, {"size": 2}, TWO)
     yield Run("kill-server", kills.crashes, {"size": 20}, {"size": 2}, TWO)
     yield Run("kill-server-by-hand", kills.crashes, {"size": 4}, {"size": 2}, ONE, arguments=_BY_HAND)
