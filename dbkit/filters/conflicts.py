@@ -6,13 +6,15 @@ import copy
 import re
 from typing import Any
 
-from sqlalchemy import Table, and_, case, literal
+from sqlalchemy import Case, ColumnElement, Select, Table, and_, case, literal, literal_column, null, select
 from sqlalchemy.sql.elements import ClauseElement
 
 from dbkit.exceptions import FilterError
 from dbkit.filters.froms import Criteria, Guarding
 from dbkit.filters.marks import version_of
 
+_COUNTS = "dbkit_counts"
+_HITS = "@dbkit_hits"
 _REPLACES = re.compile(r"\bREPLACE\b", re.IGNORECASE)
 
 
@@ -59,18 +61,38 @@ def guarded_upsert(on_duplicate: Any, table: Any, criteria: Criteria) -> Any:
     is_seen = and_(*criteria)
     looked_at = {getattr(each, "name", None) for one in criteria for each in one.get_children()}
     columns = {**{each.name: each for each in table.columns}, **dict(table.columns)}
-    changed = {
-        key: case(
-            (is_seen, value if isinstance(value, ClauseElement) else literal(value, columns[_key(key)].type)),
-            else_=columns[_key(key)],
-        )
-        for key, value in on_duplicate.update.items()
-    }
+
+    def guarded(column: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
+        if isinstance(value, Case) and _COUNTS in value._annotations:
+            return counting_hit(column, guarded(column, value.else_))
+        new = value if isinstance(value, ClauseElement) else literal(value, column.type)
+        return case((is_seen, new), else_=column)
+
+    changed = {key: guarded(columns[_key(key)], value) for key, value in on_duplicate.update.items()}
     # MySQL assigns from left to right, and what is assigned counts at once: what the rule looks at comes last
     last = [key for key in changed if columns[_key(key)].name in looked_at]
     found.update = {key: changed[key] for key in (*(each for each in changed if each not in last), *last)}
     found._parameter_ordering = list(found.update)
     return found
+
+
+def counting_hit(column: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what a column becomes, and counts the rows that an INSERT finds there already, hidden ones too.
+
+    MySQL and MariaDB tell of a row that stays as it was the same as of a new one.
+    """
+    return case((literal_column(f"({_HITS} := {_HITS} + 1) < 0"), column), else_=value)._annotate({_COUNTS: True})
+
+
+def counting_from_zero(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a value that, read before the first row is stored, lets the count begin."""
+    # not IS NULL: the server knows without looking that 0 is not NULL
+    return case((literal_column(f"({_HITS} := 0) < 0"), null()), else_=value)
+
+
+def counted_hits() -> Select[Any]:
+    """Return the question for the count of this session's last statement."""
+    return select(literal_column(_HITS))
 
 
 def _key(key: Any) -> Any:

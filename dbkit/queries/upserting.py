@@ -17,6 +17,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
+from dbkit.filters.conflicts import counted_hits, counting_from_zero, counting_hit
 from dbkit.filters.marks import inherited_rules, rules_of
 from dbkit.filters.options import without
 from dbkit.filters.scopes import refuse_foreign
@@ -198,31 +199,31 @@ class Upserter:
     def _on_mysql(self, connection: TrackedConnection, rows: list[Row]) -> Sent:
         table = self._target.table
         self._refuse_other_keys(connection, rows)
-        statement = mysql.insert(table).values(rows)
+        first = str(self._conflict[0].key)
+        value = rows[0][first]
+        given = value if is_computed(value) else literal(value, self._conflict[0].type)
+        statement = mysql.insert(table).values([{**rows[0], first: counting_from_zero(given)}, *rows[1:]])
         changed = self._changes(rows, statement.inserted)
-        if not changed:
-            # what is there stays as it is, its version too
-            kept = [self._conflict[0], *([] if self._target.version is None else [self._target.version])]
-            statement = statement.on_duplicate_key_update({str(column.key): column for column in kept})
-        else:
-            if self._only_if is not None:
-                self._refuse_several_looked_at(changed)
-                changed = {
-                    key: case((self._only_if, value), else_=table.columns[key]) for key, value in changed.items()
-                }
-            # MySQL assigns from left to right, and what is assigned counts at once
-            statement = statement.on_duplicate_key_update(sorted(changed.items(), key=self._is_looked_at))
-        there = self._there(connection, rows)
+        changes: dict[str, Any] = dict(changed)
+        if not changed and self._target.version is not None:
+            changes[str(self._target.version.key)] = self._target.version  # what is there stays, its version too
+        if changed and self._only_if is not None:
+            self._refuse_several_looked_at(changed)
+            changes = {key: case((self._only_if, value), else_=table.columns[key]) for key, value in changed.items()}
+        # MySQL assigns from left to right, and what is assigned counts at once
+        changes = dict(sorted(changes.items(), key=self._is_looked_at))
+        counter = self._conflict[0]
+        changes = {first: counter, **changes}
+        changes[first] = counting_hit(counter, changes[first])
+        statement = statement.on_duplicate_key_update(list(changes.items()))
         affected = int(connection.execute(statement).rowcount)
+        hits = int(connection.execute(counted_hits()).scalar_one())
         keys: list[Any] = []
         if self._returning:
             asked = select(*self._primary()).where(self._is_one_of(rows))
             keys = [self._target.told(tuple(row)) for row in connection.execute(asked)]
-        new = len(rows) - there
         # 1 for a row that is new or stays as it is, 2 for one that is changed: as many as there are 2s were changed
-        updated = affected - len(rows) if changed else 0
-        if updated < 0 or updated > there:
-            return None, None, keys, affected  # others have written in between
+        new, updated = len(rows) - hits, affected - len(rows)
         return new, updated, keys, new + updated
 
     def _is_looked_at(self, item: tuple[str, Any]) -> bool:

@@ -51,13 +51,10 @@ def in_open_block(where: Any) -> TrackedConnection:
 
 
 def _walk(connection: TrackedConnection, work: Work) -> Written:
-    try:
-        step = next(work)
-        while True:
-            step = work.send(step(connection))
-    except StopIteration as done:
-        found: Written = done.value
-        return found
+    step = _next(work, None)
+    while not isinstance(step, Written):
+        step = _next(work, step(connection))
+    return step
 
 
 def _next(work: Work, result: Any) -> Step | Written:
