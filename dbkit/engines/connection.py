@@ -127,6 +127,8 @@ class TrackedConnection(DoomableConnection):
         """Set options for the block's statements; the isolation level is set on the block, by ``.isolation(...)``."""
         if "isolation_level" in opt:
             self._refuse("execution_options(isolation_level=...)", "open the block with .isolation(...)")
+        if opt.get(_WITHOUT_HANDLERS):
+            return _Once(self, opt)
         return super().execution_options(**opt)
 
     def close(self) -> None:
@@ -363,3 +365,22 @@ _NOT_TAKEN = _NotTaken()
 
 _COMMIT_INSTEAD = "let the block end; what must be stored by itself belongs into an .independent block"
 _INVALIDATED = "the connection was invalidated by the code inside the block"
+
+
+_WITHOUT_HANDLERS = "skip_user_error_events"
+
+
+class _Once:
+    """What SQLAlchemy's MySQL dialect sends one statement with, when it waits for the plain error of its own probe.
+
+    It sets the option on the connection, where it would stay: from then on no error would be translated, and none would
+    doom the transaction.
+    """
+
+    def __init__(self, connection: TrackedConnection, options: dict[str, Any]) -> None:
+        self._connection = connection
+        self._options = options
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, execution_options: Any = None) -> Any:
+        options = {**self._options, **(execution_options or {})}
+        return self._connection.exec_driver_sql(statement, parameters, options)
