@@ -10,8 +10,8 @@ from typing import NoReturn, Protocol
 from cliff.app import App
 from cliff.command import Command as CliffCommand
 
-from dbkit.engines.url_mask import mask
 from dbkit.exceptions import DBError
+from dbkit.masking import mask
 
 _URL = re.compile(r"[a-zA-Z][\w+.-]*://[^\s'\",;]+")
 

@@ -17,8 +17,8 @@ from dbkit.engines import url as urls
 from dbkit.engines.settings_files import SettingWarning, warn_of_unknown_names
 from dbkit.engines.settings_sources import ARGUMENT, DATABASE_URL, Layers, Origin, Source, variable_of
 from dbkit.engines.settings_values import SETTINGS, Credentials, CredentialsSource
-from dbkit.engines.url_mask import mask
 from dbkit.exceptions import CantStartEngineError, InvalidSetting, InvalidURL
+from dbkit.masking import mask
 from dbkit.spec import Colour
 
 __all__ = ["Credentials", "EngineSettings", "Origin", "SettingWarning", "Source"]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from oslo_config import cfg
 from sqlalchemy.engine import URL
 
-from dbkit.engines.url_mask import HIDDEN, mask, mask_mapping, mask_parameters, mask_text
 from dbkit.exceptions import InvalidSetting, UnknownSetting
+from dbkit.masking import HIDDEN, mask, mask_mapping, mask_parameters, mask_text
 from dbkit.options import OPTIONS, Option
 
 _LONGEST_SHOWN = 60

@@ -13,7 +13,6 @@ from dbkit.backends.build import Place, build_error
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.pool import BoundedPool
-from dbkit.engines.url_mask import mask, secrets_of
 from dbkit.exceptions import (
     CommitUnknown,
     DBConnectionError,
@@ -23,6 +22,7 @@ from dbkit.exceptions import (
     DBReadOnly,
     Outcome,
 )
+from dbkit.masking import mask, secrets_of
 
 
 def install(engine: Engine, backend: Backend, role: Role) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy.exc import ArgumentError
 from dbkit.backends import registry
 from dbkit.backends.base import Backend, Driver
 from dbkit.engines.url_drivers import load_driver, refuse_blocking_driver
-from dbkit.engines.url_mask import mask
 from dbkit.exceptions import BackendMissing, InvalidURL
+from dbkit.masking import mask
 from dbkit.spec import Colour
 
 FORMS = "sqlite:///app.db, postgresql://user:password@host/database or mysql://user:password@host/database"

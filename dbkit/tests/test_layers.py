@@ -17,7 +17,7 @@ PACKAGE = "dbkit"
 # Lowest first. A floor is a tuple of rooms, a room a tuple of top-level names that know each other. Rooms of one floor
 # don't: what two of them need stands below both.
 FLOORS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
-    ("vocabulary", (("exceptions", "spec", "plan", "ambient", "deadline", "clock", "forking", "options"),)),
+    ("vocabulary", (("exceptions", "spec", "plan", "ambient", "deadline", "clock", "forking", "masking", "options"),)),
     ("databases", (("backends", "tokens"), ("filters",), ("schema",))),
     ("models", (("models",),)),
     ("engines", (("engines",), ("retry",), ("routing",))),

@@ -19,8 +19,8 @@ from dbkit.cmd.demo.report import Report
 from dbkit.cmd.demo.requests import planned
 from dbkit.cmd.demo.workload import Crew, phases
 from dbkit.engines.url import for_colour
-from dbkit.engines.url_mask import mask
 from dbkit.exceptions import CantStartEngineError, DBError, DriverMissing
+from dbkit.masking import mask
 from dbkit.spec import Colour
 from dbkit.testing import servers
 from dbkit.testing.servers.kinds import database_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import testtools
 from sqlalchemy.engine import URL, make_url
 
-from dbkit.engines.url_mask import is_secret, mask, mask_mapping, mask_parameters, mask_text, secrets_of
+from dbkit.masking import is_secret, mask, mask_mapping, mask_parameters, mask_text, secrets_of
 
 MASKED = {
     "postgresql://u:s3cret@host:5432/db": "postgresql://u:***@host:5432/db",
