@@ -23,6 +23,7 @@ from dbkit.queries.compare_and_swap import (
 from dbkit.queries.counter import aincrement, increment
 from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
 from dbkit.queries.lookup import Lookup, find
+from dbkit.queries.model_query import model_query
 from dbkit.queries.pagination import Page, Pages, get_unique_keys, paginate_query, to_list
 from dbkit.queries.purges import Purge, Purged, apurge, purge
 from dbkit.queries.rows import Row, Rows, arelated, related, rows
@@ -93,6 +94,7 @@ __all__ = [
     "manufacture_criteria",
     "manufacture_entity_criteria",
     "manufacture_persistent_object",
+    "model_query",
     "paginate_query",
     "parse_etags",
     "purge",
