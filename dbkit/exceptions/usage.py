@@ -97,6 +97,15 @@ class InvalidModel(UsageError, TypeError):
     """A class or table is declared in a way that dbkit cannot serve; the text says how to declare it."""
 
 
+class SchemaMismatch(UsageError, ValueError):
+    """A table, column, index or constraint is missing that was to be worked on, or is there that was to be made.
+
+    ``table``, ``columns`` and ``constraint`` say which, where it is known.
+
+    .. versionadded:: 0.1
+    """
+
+
 class InvalidToken(UsageError, ValueError):
     """What was given as the token of a transaction is none."""
 

@@ -272,6 +272,40 @@ class TestPagination(ExampleCase):
         example.db.dispose()
 
 
+class TestSchemaHelpers(ExampleCase):
+    def test_users_of_one_mail_become_one_and_their_orders_go_with_them(self):
+        example = self.load("merge_users")
+        with example.db.engine.begin() as connection:
+            for sql in (
+                "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT, seen_at INTEGER)",
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users)",
+                "INSERT INTO users VALUES (1, 'a', 5), (2, 'a', 3), (3, 'b', 1), (4, NULL, 1), (5, NULL, 1)",
+                "INSERT INTO orders VALUES (1, 1), (2, 2), (3, 3)",
+            ):
+                connection.exec_driver_sql(sql)
+        self.assertEqual([1, 0], [example.upgrade(), example.upgrade()])
+        with example.db.engine.connect() as connection:
+            orders = connection.exec_driver_sql("SELECT user_id FROM orders ORDER BY id").scalars().all()
+        self.assertEqual([1, 1, 3], orders)
+
+        async def check():
+            found = await example.mail_is_unique()
+            await example.db.adispose()
+            return found
+
+        self.assertTrue(asyncio.run(check()))
+        example.db.dispose()
+
+    def test_all_that_oslo_db_has_stands_in_the_table(self):
+        page = (USER / "from-oslo-db-utils.rst").read_text(encoding="utf-8")
+        there = set(re.findall(r"\w+", " ".join(re.findall(r"``(.+?)``", page))))
+        for name in ("utils", "orm", "models", "types", "update_match"):
+            module = importlib.import_module(f"oslo_db.sqlalchemy.{name}")
+            own = {each for each, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+            own |= {"InvalidSortKey", "ColumnError", "dispatch_for_dialect"} if name == "utils" else set()
+            self.assertEqual(set(), {each for each in own if not each.startswith("_")} - there, name)
+
+
 class TestFastPath(ExampleCase):
     def test_addresses_are_moved_and_listed(self):
         example = self.load("fast_path")

@@ -23,6 +23,7 @@ MODULES = (
     "dbkit.outbox",
     "dbkit.queries",
     "dbkit.retry",
+    "dbkit.schema",
     "dbkit.spec",
     "dbkit.tokens",
     "dbkit.backends.base",
