@@ -11,11 +11,13 @@ from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import MultipleResultsFound, NoInspectionAvailable, NoResultFound
 from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import instance_state as object_state
 from sqlalchemy.sql.expression import BindParameter
 from sqlalchemy.sql.visitors import iterate
 
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
+from dbkit.queries.demand import on_demand
 from dbkit.queries.objects import can_be_made, maker, places_of, value_in_row
 from dbkit.queries.straight import Kept, Text, has_objects, send, straight_connection, text_of
 from dbkit.queries.where import transaction_of
@@ -42,7 +44,8 @@ class Lookup(Generic[T]):
     """A SELECT that is compiled once for each dialect, and sent straight to the driver.
 
     It takes its values by the names of the statement's ``bindparam()``. Of ``select(Model)`` come objects of the model
-    that belong to no session: change them and give them to :func:`.save`, or add them to a session. A statement of
+    that belong to no session: change them and give them to :func:`.save`, or add them to a session. A relationship is
+    loaded when it is first asked for, by the block that is open then; in asyncio by :func:`.arelated`. A statement of
     columns gives named tuples. Rules of tables count as in every statement of the block.
 
     What it can't do so takes the ordinary way by itself, through the block's session: objects of classes in an
@@ -160,7 +163,13 @@ class Lookup(Generic[T]):
     def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
         result: Any = transaction.open_session().execute(self.statement, values)
         if self.mapper is not None:
-            return list(result.unique().scalars())
+            found = list(result.unique().scalars())
+            for each in found:
+                state = object_state(each)
+                loaders = on_demand(state.mapper, transaction.source)
+                if loaders and not state.callables:
+                    state.callables = {**loaders}
+            return found
         return [self._tuple(*row) for row in result]
 
     def _plan(self, dialect: Dialect) -> _Plan | None:
@@ -184,7 +193,7 @@ class Lookup(Generic[T]):
             places = places_of(text, self.mapper)
             assert places is not None
             values = {key: value_in_row(text, place, dialect, names) for key, place in places.items()}
-            return maker(self.mapper, values, names)
+            return maker(self.mapper, values, names, on_demand(self.mapper, source))
         parts = [value_in_row(text, place, dialect, names) for place in range(len(self._names))]
         found: Callable[[Any], Any] = eval(f"lambda r: make({', '.join(parts)})", names)
         return found

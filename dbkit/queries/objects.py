@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Mapper
@@ -10,6 +11,7 @@ from sqlalchemy.orm.base import manager_of_class
 from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.sql.expression import ColumnElement
 
+from dbkit.queries.demand import Loaders
 from dbkit.queries.straight import Text
 
 _LOADED = ("load", "refresh")
@@ -56,11 +58,14 @@ def places_of(text: Text, mapper: Mapper[Any]) -> dict[str, int] | None:
     return found
 
 
-def maker(mapper: Mapper[Any], values: dict[str, str], names: dict[str, Any]) -> Callable[[Any], Any]:
+def maker(
+    mapper: Mapper[Any], values: dict[str, str], names: dict[str, Any], loaders: Loaders = MappingProxyType({})
+) -> Callable[[Any], Any]:
     """Return the function that makes an object of a row.
 
     :param values: for each attribute the expression that reads its value from the row ``r``.
     :param names: what the expressions call.
+    :param loaders: what loads the object's relationships.
     """
     names = dict(names)
     parts = []
@@ -80,6 +85,8 @@ def maker(mapper: Mapper[Any], values: dict[str, str], names: dict[str, Any]) ->
         instance = new(cls)
         instance.__dict__ = values
         state = values["_sa_instance_state"] = make_state(instance, manager)
+        if loaders:
+            state.callables = {**loaders}  # its own: SQLAlchemy takes out and puts in
         if single is not None:
             state.key = (cls, (values[single],), None)
         else:

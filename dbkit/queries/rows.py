@@ -12,14 +12,14 @@ from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm.attributes import instance_state as object_state
 
-from dbkit.ambient import CURRENT
-from dbkit.exceptions import NoTransaction, UsageError
+from dbkit.exceptions import UsageError
+from dbkit.queries.demand import block_that_loads, on_demand
 from dbkit.queries.lookup import Lookup
 from dbkit.queries.objects import maker, places_of, value_in_row
 from dbkit.queries.straight import Text
 from dbkit.transaction.greenlets import in_task
-from dbkit.transaction.scope import Scope
 from dbkit.transaction.transaction import Transaction
 
 T = TypeVar("T")
@@ -126,35 +126,29 @@ class Rows(Lookup[T]):
 
 
 def related(row: Any, name: str) -> Any:
-    """Return what a relationship of a row leads to, loaded by the open block of the same database.
+    """Return what a relationship of a row, or of an object, leads to, loaded by the open block of the same database.
 
-    :raises NoTransaction: none is open.
-    :raises UsageError: it is no row, or the model has no such relationship.
+    :param row: one of :func:`rows`, or an object of a model, of a session or not.
+    :raises NoTransaction: no block is open.
+    :raises UsageError: it is neither, or the model has no such relationship.
 
     .. versionadded:: 0.1
     """
-    if not isinstance(row, Row) or not _is_relationship(row._model, name):
+    model = row._model if isinstance(row, Row) else type(row)
+    if not hasattr(model, "__mapper__") or not _is_relationship(model, name):
         raise UsageError(f"{name!r} is no relationship of {type(row).__name__}")
-    session = _block_of(row, name).open_session()
-    return getattr(session.merge(row._whole(row), load=False), name)
+    if isinstance(row, Row):
+        session = block_that_loads(model, name, row._source).open_session()
+        return getattr(session.merge(row._whole(row), load=False), name)
+    state = object_state(row)
+    if state.detached and not state.callables:
+        state.callables = {**on_demand(state.mapper, None)}
+    return getattr(row, name)
 
 
 async def arelated(row: Any, name: str) -> Any:
     """Do as :func:`related` does, in asyncio."""
     return await in_task(partial(related, row, name))
-
-
-def _block_of(row: Row, name: str) -> Transaction:
-    frame: Any = CURRENT.get()
-    while frame is not None:
-        if isinstance(frame, Scope) and frame.is_open and (row._source is None or frame.source is row._source()):
-            frame.check_user("related")
-            return frame.physical()
-        frame = frame.outer
-    raise NoTransaction(
-        f"{row._model.__name__}.{name} is a relationship, which is loaded when it is asked for, and no block of its "
-        "database is open here; ask inside a reader or writer"
-    )
 
 
 def _class_of(mapper: Mapper[Any], places: dict[str, int], source: Any) -> type[Row]:

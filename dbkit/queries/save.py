@@ -20,6 +20,7 @@ from dbkit.queries.defaults import maker_of
 from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OUR_OWN, is_watched
 from dbkit.queries.objects import is_alone
 from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
+from dbkit.queries.twins import can_be_lent, save_by_twin
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction
@@ -73,7 +74,11 @@ async def asave(where: Any, instance: Any) -> None:
 
 
 def _by_flush(transaction: Transaction, instance: Any) -> None:
-    session = transaction.open_session()
+    session, state = transaction.open_session(), instance._sa_instance_state
+    twin = session.identity_map.get(state.key) if state.key is not None and state.session is None else None
+    if twin is not None and can_be_lent(state):
+        save_by_twin(session, state, twin)
+        return
     if instance not in session:
         session.add(instance)
     session.flush()
