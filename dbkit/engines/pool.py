@@ -74,7 +74,8 @@ class BoundedPool(Pool):
         if not is_quiet(self) or self._pre_ping or self._recycle > -1 or self.logger.isEnabledFor(logging.DEBUG):
             return self.connect()
         record = self._do_get()
-        if self._invalidate_time > record.starttime or record._soft_invalidate_time > record.starttime:
+        since = record.starttime
+        if record.dbapi_connection is None or self._invalidate_time > since or record._soft_invalidate_time > since:
             try:
                 record.get_connection()
             except BaseException as error:

@@ -16,6 +16,7 @@ class Record(_ConnectionRecord):
     :ivar taken_at: when it was last taken from the pool.
     :ivar holder: who has it in use: a thread's ident, or a weak reference to an asyncio task; None where the code that
         took it did not say.
+    :ivar cursor: a DBAPI connection, and a cursor of it that is free for whoever sends a statement by itself.
     """
 
     opened_at = 0.0
@@ -23,3 +24,4 @@ class Record(_ConnectionRecord):
     expires_at = float("inf")
     taken_at = 0.0
     holder: Any = None
+    cursor: tuple[Any, Any] = (None, None)

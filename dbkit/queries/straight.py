@@ -21,6 +21,8 @@ from dbkit.engines.watch import Watch
 from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING
+_COSTLY_CURSORS = frozenset({"psycopg"})
+"""Drivers to which a cursor costs as much as half a statement, and that let one be used for many statements."""
 Values = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -32,12 +34,14 @@ class Text:
     :ivar columns: what SQLAlchemy has compiled of the columns that come back. Not all that it has compiled: that would
         keep the dialect for which this is forgotten, see :class:`Kept`.
     :ivar description: what the driver says of the columns, since the first answer.
+    :ivar keeps_cursor: the driver takes long to make a cursor, so that a connection keeps one.
     """
 
-    __slots__ = ("bind", "columns", "description", "sql")
+    __slots__ = ("bind", "columns", "description", "keeps_cursor", "sql")
 
-    def __init__(self, sql: str, bind: Callable[[Values], Any], columns: Any) -> None:
+    def __init__(self, sql: str, bind: Callable[[Values], Any], columns: Any, driver: str = "") -> None:
         self.sql = sql
+        self.keeps_cursor = driver in _COSTLY_CURSORS
         self.bind = bind
         self.columns = columns
         self.description: Any = None
@@ -111,7 +115,7 @@ def text_in(compiled: Any) -> Text | None:
     """Return a statement as SQLAlchemy has compiled it; None if it needs help at each execution."""
     if compiled.literal_execute_params or compiled.post_compile_params:
         return None
-    return Text(compiled.string, _binder(compiled), compiled._result_columns)
+    return Text(compiled.string, _binder(compiled), compiled._result_columns, compiled.dialect.driver)
 
 
 def _binder(compiled: Any) -> Callable[[Values], Any]:
@@ -155,16 +159,37 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     sql = text.sql
     cursor: Any = None
     try:
-        cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+        proxy: Any = connection._dbapi_connection
+        cursor = _kept_cursor(proxy) if text.keeps_cursor else proxy.dbapi_connection.cursor()
         cursor.execute(sql, parameters)
         rows: Sequence[Any] = cursor.fetchall()
         if text.description is None:
             text.description = cursor.description
-        cursor.close()
+        if text.keeps_cursor and not rows[1:]:
+            _keep(proxy, cursor)
+        else:
+            cursor.close()
     except BaseException as error:
         failed(connection, error, sql, parameters, cursor)
     connection.used = True
     return rows
+
+
+def _kept_cursor(proxy: Any) -> Any:
+    """Return the cursor that a pooled connection keeps, taken from it while it is used; a new one if it keeps none."""
+    record, native = proxy._connection_record, proxy.dbapi_connection
+    if record is None:  # the connection was detached from its pool
+        return native.cursor()
+    (made_by, cursor), record.cursor = record.cursor, (None, None)
+    return cursor if made_by is native else native.cursor()
+
+
+def _keep(proxy: Any, cursor: Any) -> None:
+    """Leave a cursor to the connection; it holds what it has found until its next statement."""
+    if proxy._connection_record is None:
+        cursor.close()
+    else:
+        proxy._connection_record.cursor = proxy.dbapi_connection, cursor
 
 
 def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> int:
@@ -176,10 +201,14 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
     sql = text.sql
     cursor: Any = None
     try:
-        cursor = connection._dbapi_connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+        proxy: Any = connection._dbapi_connection
+        cursor = _kept_cursor(proxy) if text.keeps_cursor else proxy.dbapi_connection.cursor()
         cursor.execute(sql, parameters)
         count: int = cursor.rowcount
-        cursor.close()
+        if text.keeps_cursor:
+            _keep(proxy, cursor)
+        else:
+            cursor.close()
     except BaseException as error:
         failed(connection, error, sql, parameters, cursor)
     connection.used = True
