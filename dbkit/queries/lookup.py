@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,7 @@ from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction
 
 T = TypeVar("T")
+_PART = 1000
 
 
 class _Plan:
@@ -78,7 +79,7 @@ class Lookup(Generic[T]):
         :raises UsageError: a value is missing.
         """
         rows, make = self._found(where, values)
-        return rows if make is None else [make(row) for row in rows]
+        return rows if make is None else _made_of(rows, make)
 
     def one(self, where: Any, **values: Any) -> T:
         """Return the only one that is found; raises what :meth:`all` does.
@@ -197,6 +198,16 @@ class Lookup(Generic[T]):
         parts = [value_in_row(text, place, dialect, names) for place in range(len(self._names))]
         found: Callable[[Any], Any] = eval(f"lambda r: make({', '.join(parts)})", names)
         return found
+
+
+def _made_of(rows: Sequence[Any], make: Callable[[Any], Any]) -> list[Any]:
+    """Return what is made of each row; of many, what the driver gave is let go by parts, and its memory used again."""
+    if len(rows) <= _PART:
+        return [make(row) for row in rows]
+    found = rows if rows.__class__ is list else list(rows)
+    for start in range(0, len(found), _PART):
+        found[start : start + _PART] = map(make, found[start : start + _PART])
+    return found
 
 
 def find(model: type[T]) -> Lookup[T]:
