@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, false, or_, true, tuple_
+from sqlalchemy import ColumnElement, and_, bindparam, cast, false, or_, true, tuple_
 
 _COMPARED = {(False, False): "__gt__", (False, True): "__ge__", (True, False): "__lt__", (True, True): "__le__"}
 
@@ -18,18 +18,22 @@ _COMPARED = {(False, False): "__gt__", (False, True): "__ge__", (True, False): "
 class OrderedKey:
     """A sort key on a certain database.
 
-    :param sorted_by: stands in ORDER BY.
-    :param value: is compared with the value of a row, and selected to learn it.
+    :param expression: stands in ORDER BY.
+    :param compared: is compared with the value of a row; an index on the expression serves it.
+    :param read: is selected to learn that value exactly.
     :param descending: from the largest to the smallest.
     :param nulls_first: where NULL stands; None if the key is never NULL.
     :param is_placed: NULL stands there by itself.
+    :param casts: the value is sent as what it was read as, and so not as the type of the column.
     """
 
-    sorted_by: ColumnElement[Any]
-    value: ColumnElement[Any]
+    expression: ColumnElement[Any]
+    compared: ColumnElement[Any]
+    read: ColumnElement[Any]
     descending: bool
     nulls_first: bool | None
     is_placed: bool = True
+    casts: bool = False
 
     def backward(self) -> OrderedKey:
         """Return the same key, sorted from the end."""
@@ -43,13 +47,13 @@ def order_by(keys: Sequence[OrderedKey], *, places_nulls: bool) -> Iterator[Colu
     :param places_nulls: the database knows NULLS FIRST and NULLS LAST; otherwise a term of its own says it.
     """
     for key in keys:
-        term = key.sorted_by.desc() if key.descending else key.sorted_by.asc()
+        term = key.expression.desc() if key.descending else key.expression.asc()
         if key.nulls_first is None or key.is_placed:
             yield term
         elif places_nulls:
             yield term.nulls_first() if key.nulls_first else term.nulls_last()
         else:
-            is_null = key.sorted_by.is_(None)
+            is_null = key.expression.is_(None)
             yield is_null.desc() if key.nulls_first else is_null.asc()
             yield term
 
@@ -60,16 +64,18 @@ def behind(
     """Return the condition that a row stands behind the one whose keys have these values.
 
     :param inclusive: or is that row.
-    :param compares_rows: compare all keys at once where that means the same.
+    :param compares_rows: compare several keys at once where that means the same.
     """
-    if compares_rows and len(keys) > 1 and _can_compare_rows(keys, values):
-        left = tuple_(*(key.value for key in keys))
-        right = tuple_(*(_bound(key, value) for key, value in zip(keys, values, strict=True)))
-        condition: ColumnElement[bool] = getattr(left, _COMPARED[keys[0].descending, inclusive])(right)
-        return condition
+    if not keys:
+        return true() if inclusive else false()
+    alike = _comparable(keys, values) if compares_rows else 1
+    if alike > 1 and alike == len(keys):
+        return _rows_compared(keys, values, inclusive)
     found = _behind(keys, values, inclusive)
-    bound = _reached(keys[0], values[0]) if len(keys) > 1 else None
+    if len(keys) == 1:
+        return found
     # implied by the rest, but the one term that bounds the range of an index
+    bound = _rows_compared(keys[:alike], values, True) if alike > 1 else _reached(keys[0], values[0])
     return found if bound is None else and_(bound, found)
 
 
@@ -78,13 +84,21 @@ def at(keys: Sequence[OrderedKey], values: Sequence[Any]) -> ColumnElement[bool]
     return and_(true(), *(_is_equal(key, value) for key, value in zip(keys, values, strict=True)))
 
 
-def _can_compare_rows(keys: Sequence[OrderedKey], values: Sequence[Any]) -> bool:
-    """Return whether ``(a, b) > (x, y)`` says it: it holds for no row in which a NULL decides."""
-    return (
-        len({key.descending for key in keys}) == 1
-        and all(value is not None for value in values)
-        and all(key.nulls_first is not False for key in keys)
-    )
+def _comparable(keys: Sequence[OrderedKey], values: Sequence[Any]) -> int:
+    """Return of how many first keys ``(a, b) > (x, y)`` says it: it holds for no row in which a NULL decides."""
+    count = 0
+    for key, value in zip(keys, values, strict=True):
+        if key.descending is not keys[0].descending or value is None or key.nulls_first is False:
+            break
+        count += 1
+    return count
+
+
+def _rows_compared(keys: Sequence[OrderedKey], values: Sequence[Any], inclusive: bool) -> ColumnElement[bool]:
+    left = tuple_(*(key.compared for key in keys))
+    right = tuple_(*(_bound(key, value) for key, value in zip(keys, values, strict=False)))
+    condition: ColumnElement[bool] = getattr(left, _COMPARED[keys[0].descending, inclusive])(right)
+    return condition
 
 
 def _behind(keys: Sequence[OrderedKey], values: Sequence[Any], inclusive: bool) -> ColumnElement[bool]:
@@ -97,22 +111,23 @@ def _behind(keys: Sequence[OrderedKey], values: Sequence[Any], inclusive: bool) 
 
 def _is_behind(key: OrderedKey, value: Any, inclusive: bool) -> ColumnElement[bool]:
     if value is None:
-        further = key.value.is_not(None) if key.nulls_first else false()
-        return or_(further, key.value.is_(None)) if inclusive else further
-    further = getattr(key.value, _COMPARED[key.descending, inclusive])(_bound(key, value))
-    return or_(further, key.value.is_(None)) if key.nulls_first is False else further
+        further = key.compared.is_not(None) if key.nulls_first else false()
+        return or_(further, key.compared.is_(None)) if inclusive else further
+    further = getattr(key.compared, _COMPARED[key.descending, inclusive])(_bound(key, value))
+    return or_(further, key.compared.is_(None)) if key.nulls_first is False else further
 
 
 def _reached(key: OrderedKey, value: Any) -> ColumnElement[bool] | None:
     """Return the condition that the first key alone sets, None if there is none."""
     if value is None:
-        return None if key.nulls_first else key.value.is_(None)
+        return None if key.nulls_first else key.compared.is_(None)
     return _is_behind(key, value, True)
 
 
 def _is_equal(key: OrderedKey, value: Any) -> ColumnElement[bool]:
-    return key.value.is_(None) if value is None else key.value == _bound(key, value)
+    return key.compared.is_(None) if value is None else key.compared == _bound(key, value)
 
 
 def _bound(key: OrderedKey, value: Any) -> ColumnElement[Any]:
-    return bindparam(None, value, type_=key.value.type, unique=True)
+    sent: ColumnElement[Any] = bindparam(None, value, type_=key.read.type, unique=True)
+    return cast(sent, key.read.type) if key.casts else sent

@@ -170,6 +170,8 @@ def stable(value: object) -> str:
     """Return a text for a value that is the same in every process."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(stable, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(stable, value)))}}}"
     if type(value).__repr__ is object.__repr__:
         return f"{type(value).__module__}.{type(value).__qualname__}"
     return f"{type(value).__name__}:{value!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy.ext.hybrid import HybridExtensionType
 from sqlalchemy.orm import Mapper, QueryableAttribute, RelationshipProperty
 from sqlalchemy.sql import operators, visitors
 
-from dbkit.exceptions import InvalidSortKey, UsageError
+from dbkit.exceptions import InvalidSortKey
+from dbkit.queries.pagination.refusals import is_of_a_table, outside, refuse_key
 
 _DIRECTIONS = {operators.asc_op: False, operators.desc_op: True}
 _PLACEMENTS = {operators.nulls_first_op: True, operators.nulls_last_op: False}
@@ -39,6 +40,7 @@ def parse(key: Any, statement: Select[Any]) -> SortKey:
     of an attribute of a selected model.
 
     :raises InvalidSortKey: it is none of these.
+    :raises UsageError: rows have no place by it.
     """
     if isinstance(key, QueryableAttribute) and isinstance(getattr(key, "property", None), RelationshipProperty):
         raise InvalidSortKey(str(key))  # its SQL is a condition, by which nobody wants to sort
@@ -70,11 +72,7 @@ def _found(element: Any, statement: Select[Any]) -> ColumnElement[Any]:
         element = element.element
     if not isinstance(element, ColumnElement):
         raise InvalidSortKey(element if isinstance(element, str) else type(element).__name__)
-    if any(each.__visit_name__ == "over" for each in visitors.iterate(element)):
-        raise UsageError(
-            "a window function cannot be a sort key of a page, because the rows behind a cursor are another window; "
-            "select it in a subquery and sort by its column there"
-        )
+    refuse_key(element)
     return element
 
 
@@ -98,6 +96,24 @@ def attribute_named(name: str, entity: Any, mapper: Mapper[Any]) -> Any:
     if found is None or found.extension_type is HybridExtensionType.HYBRID_METHOD or name in mapper.relationships:
         raise InvalidSortKey(name)
     return getattr(entity, name)
+
+
+def as_read(element: Any, sources: Collection[Any]) -> Any:
+    """Return a sort key with the columns of what a statement reads in place of a model's attributes.
+
+    By an attribute, SQLAlchemy would read a subclass's tables once more beside those of a polymorphic model.
+
+    :param sources: the tables, aliases and subqueries.
+    """
+
+    def replaced(each: Any, **_others: Any) -> Any:
+        if is_of_a_table(each) and each.table in sources:
+            return each.table.c.get(each.key, each)
+        return None
+
+    inner = [each for part in outside(element) for each in part.get_children() if each.__visit_name__ == "select"]
+    traverse: Any = visitors.replacement_traverse
+    return traverse(element, {"stop_on": inner}, replaced)
 
 
 def columns_in(element: Any) -> Iterator[Any]:

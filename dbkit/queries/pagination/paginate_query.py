@@ -90,9 +90,10 @@ def paginate_query(
 def _key(attribute: ColumnElement[Any], direction: str, value: Any, nulls_are_smallest: bool) -> OrderedKey:
     descending, nulls_first = _DIRECTIONS[direction]
     if nulls_first is not None:
-        return OrderedKey(attribute, attribute, descending, nulls_first, is_placed=False)
+        return OrderedKey(attribute, attribute, attribute, descending, nulls_first, is_placed=False)
     can_be_null = value is None or is_nullable(attribute, set())
-    return OrderedKey(attribute, attribute, descending, nulls_are_smallest is not descending if can_be_null else None)
+    nulls_first = nulls_are_smallest is not descending if can_be_null else None
+    return OrderedKey(attribute, attribute, attribute, descending, nulls_first)
 
 
 def get_unique_keys(model: Any) -> list[set[str]] | None:

@@ -6,12 +6,15 @@ import itertools
 import random
 
 from sqlalchemy import select
+from sqlalchemy.orm import scoped_session, sessionmaker
 
-from dbkit.exceptions import InvalidCursor
+from dbkit.exceptions import HandleNotRequested, InvalidCursor, NoTransaction, UsageError
 from dbkit.queries import Pages
-from dbkit.tests.behaviours.base import Behaviour, behaviours
-from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, Product
+from dbkit.tests.behaviours.base import Behaviour, RequestContext, behaviours
+from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, SQLITE_FILE, Product
+from dbkit.tests.behaviours.faces import manager_of
 from dbkit.tests.behaviours.places import place
+from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.unit.test_pagination import KEY, METADATA, ROWS, WAYS, expected, filled, term
 
 
@@ -66,3 +69,57 @@ class TestPages(Behaviour):
             cursor = (await self.page(pages)).next
             with self.raising(InvalidCursor):
                 await self.page(pages, cursor[:-6])
+
+
+@behaviours(SQLITE_FILE)
+class TestWherePagesAreRead(Behaviour):
+    """In whatever stands for a block, in the block; and nowhere else."""
+
+    def setUp(self):
+        super().setUp()
+        self.store(1, 2, 3)
+        self.pages = Pages(select(Item.id), sort_by=[Item.amount.desc()], key=KEY, size=2)
+
+    async def both(self, where):
+        """Return the items of the first page and of the last one."""
+        where = getattr(where, "target", where)
+        if self.is_asyncio:
+            return (await self.pages.apage(where)).items, (await self.pages.alast(where)).items
+        return self.pages.page(where).items, self.pages.last(where).items
+
+    async def test_a_database_a_session_and_a_connection(self):
+        async with self.colour.block(self.db.writer()) as session:
+            session.add(Item(id=4, amount=9))  # which is flushed first
+            for where in (self.db, session, await session.connection()):
+                self.assertEqual(([4, 3], [2, 1]), await self.both(where))
+        async with self.colour.block(self.db.reader.connection()) as connection:
+            for where in (self.db, connection):
+                self.assertEqual(([4, 3], [2, 1]), await self.both(where))
+
+    async def test_a_context_object(self):
+        context, manager = RequestContext(), manager_of(self.db)
+        async with self.colour.block(manager.reader.using(context)):
+            self.assertEqual(([3, 2], [2, 1]), await self.both(context))
+            await self.raises(NoTransaction, self.both, self.db)
+
+    async def test_plain_ones_of_sqlalchemy(self):
+        async with self.bare_session() as session, self.bare_transaction() as connection:
+            for where in (session, connection):
+                self.assertEqual(([3, 2], [2, 1]), await self.both(where))
+            if self.is_asyncio:
+                for where in (session, connection):
+                    self.assertRaises(HandleNotRequested, self.pages.page, where)
+        scoped = scoped_session(sessionmaker(self.place.observer))
+        self.assertEqual([3, 2], self.pages.page(scoped).items)
+        scoped.remove()
+
+    async def test_nothing_else(self):
+        async with self.colour.block(self.db.reader()) as session:
+            connection = await session.connection()
+            if self.is_asyncio:
+                for where in (self.db, session, connection):
+                    self.assertRaises(HandleNotRequested, self.pages.page, where)
+        for where in (self.db, session, connection, RequestContext()):
+            await self.raises(NoTransaction, self.both, where)
+        for where in (None, 3, self.place.observer, object()):
+            await self.raises(UsageError, self.both, where)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy
 import testtools
-from sqlalchemy import bindparam, create_engine, event, select, text
+from sqlalchemy import bindparam, create_engine, desc, event, func, join, over, select, text
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect, SQLiteExecutionContext
@@ -20,11 +20,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 from sqlalchemy.orm.attributes import instance_state as object_state
 from sqlalchemy.pool import Pool, QueuePool
 from sqlalchemy.pool.base import _ConnectionFairy, _finalize_fairy, reset_rollback
-from sqlalchemy.sql.expression import TextClause
+from sqlalchemy.sql.expression import Join, TextClause
+from sqlalchemy.sql.selectable import FromGrouping
 
 from dbkit.engines import connection as connection_module
 from dbkit.engines import pool as pool_module
@@ -34,6 +35,7 @@ from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.lease import Lease
 from dbkit.engines.pool import BoundedPool
 from dbkit.engines.renewal import RenewableConnection
+from dbkit.tests.behaviours.shops import Order
 from dbkit.tests.behaviours.tables import Item
 from dbkit.transaction import session as session_module
 from dbkit.transaction.session import BlockSession
@@ -175,6 +177,39 @@ class TestPrivateNames(testtools.TestCase):
             "literal_execute_params", "post_compile_params", "_result_columns",
         ):  # fmt: skip
             self.assertTrue(hasattr(compiled, name), name)
+
+    def test_selects_tell_what_their_pages_depend_on(self):
+        """See ``dbkit/queries/pagination``: refusals, sources, pages."""
+        bare = select(Item.id)
+        self.assertEqual(
+            [(), (), None, None, None, False, ()],
+            [
+                bare._order_by_clauses, bare._group_by_clauses, bare._limit_clause, bare._offset_clause,
+                bare._fetch_clause, bare._distinct, bare._having_criteria,
+            ],
+        )  # fmt: skip
+        self.assertEqual((), bare._distinct_on)
+        full = bare.group_by(Item.amount).having(Item.amount > 1).order_by(Item.id).limit(1).offset(2).distinct()
+        self.assertEqual((1, 1, 1), tuple(map(len, (
+            full._order_by_clauses, full._group_by_clauses, full._having_criteria
+        ))))  # fmt: skip
+        self.assertIs(True, full._distinct)
+        self.assertEqual([1, 2], [full._limit_clause.value, full._offset_clause.value])
+        self.assertIsNotNone(bare.fetch(1)._fetch_clause)
+        nested = join(Item, join(Item, Item, Item.id == Item.id), Item.id == Item.id).right
+        self.assertIsInstance(nested, FromGrouping)
+        self.assertIsInstance(nested.element, Join)
+        (option,) = select(Order).options(contains_eager(Order.lines))._with_options
+        (element,) = option.context
+        self.assertIn("eager_from_alias", element.local_opts)
+        self.assertTrue(any(getattr(each, "uselist", False) for each in element.path))
+        compiled = select(Item).where(Item.id.in_([1])).compile()
+        self.assertEqual([True], [compiled.binds[name].expanding for name in compiled.params])
+        names = [func.rollup(Item.id), Item.id.desc(), over(func.count()), desc("x").element, select(Item.id)]
+        self.assertEqual(
+            ["rollup", "unary", "over", "textual_label_reference", "select"],
+            [getattr(each, "name", each.__visit_name__) for each in names],
+        )
 
     def test_pools_have_them(self):
         pool = create_engine("sqlite://", poolclass=QueuePool).pool
