@@ -18,7 +18,7 @@ from sqlalchemy.sql.visitors import iterate
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
 from dbkit.queries.demand import on_demand
-from dbkit.queries.objects import can_be_made, maker, places_of, value_in_row
+from dbkit.queries.objects import can_be_made, loads_eagerly, maker, places_of, value_in_row
 from dbkit.queries.straight import Kept, Text, has_objects, send, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
@@ -50,8 +50,8 @@ class Lookup(Generic[T]):
     columns gives named tuples. Rules of tables count as in every statement of the block.
 
     What it can't do so takes the ordinary way by itself, through the block's session: objects of classes in an
-    inheritance, with deferred columns, or whose loading somebody listens to; loader options; lists for IN; a session
-    that holds objects already; blocks with a deadline, a fence or a replay.
+    inheritance, with deferred columns or relationships that are loaded eagerly, or whose loading somebody listens to;
+    loader options; lists for IN; a session that holds objects already; blocks with a deadline, a fence or a replay.
 
     :param statement: a ``select()``.
     :raises UsageError: it is none.
@@ -156,15 +156,21 @@ class Lookup(Generic[T]):
                         return rows, plan.make
         return self._ordinary(transaction, values), None  # where values are wrong, it says so in a session's words
 
+    def _refuse_if_any_is_missing(self, values: dict[str, Any]) -> None:
+        for each in iterate(self.statement):
+            if isinstance(each, BindParameter) and each.required and each.key not in values:
+                raise UsageError(f"the lookup needs a value for {each.key!r}; give it by that name")
+
     def _refuse_if_missing(self, error: Exception, values: dict[str, Any]) -> None:
         name = error.args[0] if isinstance(error, KeyError) and error.args else None
         if name in self._wanted and name not in values:
             raise UsageError(f"the lookup needs a value for {name!r}; give it by that name") from error
 
     def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
-        result: Any = transaction.open_session().execute(self.statement, values)
+        result: Any = transaction.open_session().execute(self._asked(), values)
         if self.mapper is not None:
-            found = list(result.unique().scalars())
+            # as often as its row is found, unless rows of what was loaded with it stand beside it
+            found = list((result if self._is_bare() else result.unique()).scalars())
             for each in found:
                 state = object_state(each)
                 loaders = on_demand(state.mapper, transaction.source)
@@ -174,13 +180,23 @@ class Lookup(Generic[T]):
         return [self._tuple(*row) for row in result]
 
     def _plan(self, dialect: Dialect) -> _Plan | None:
-        text = text_of(self.statement, dialect) if self._goes_straight() else None
-        if text is None or (self.mapper is not None and places_of(text, self.mapper) is None):
+        text = text_of(self._asked(), dialect) if self._goes_straight() else None
+        if text is None or (self.mapper is not None and places_of(text.columns, self.mapper) is None):
             return None
         return _Plan(text)
 
-    def _goes_straight(self) -> bool:
+    def _asked(self) -> Select[Any]:
+        """Return the statement as it is sent."""
+        return self.statement
+
+    def _is_bare(self) -> bool:
+        """Return whether nothing is loaded together with the objects."""
         if not all(isinstance(each, Without) for each in self.statement._with_options):
+            return False
+        return self.mapper is None or not loads_eagerly(self.mapper)
+
+    def _goes_straight(self) -> bool:
+        if not self._is_bare():
             return False
         if self.mapper is not None:
             return can_be_made(self.mapper)
@@ -191,7 +207,7 @@ class Lookup(Generic[T]):
     def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
         names: dict[str, Any] = {"make": self._tuple}
         if self.mapper is not None:
-            places = places_of(text, self.mapper)
+            places = places_of(text.columns, self.mapper)
             assert places is not None
             values = {key: value_in_row(text, place, dialect, names) for key, place in places.items()}
             return maker(self.mapper, values, names, on_demand(self.mapper, source))

@@ -15,6 +15,7 @@ from dbkit.queries.demand import Loaders
 from dbkit.queries.straight import Text
 
 _LOADED = ("load", "refresh")
+_EAGER = (False, "joined", "subquery", "selectin", "immediate")
 
 
 def is_alone(mapper: Mapper[Any]) -> bool:
@@ -44,12 +45,20 @@ def can_be_made(mapper: Mapper[Any]) -> bool:
     return not any(getattr(manager.dispatch, name) for name in _LOADED)
 
 
-def places_of(text: Text, mapper: Mapper[Any]) -> dict[str, int] | None:
-    """Return at which place of a row the value of each attribute stands; None if one is missing."""
+def loads_eagerly(mapper: Mapper[Any]) -> bool:
+    """Return whether objects of a class are to be loaded together with what their relationships lead to."""
+    return any(each.lazy in _EAGER for each in mapper.relationships)
+
+
+def places_of(columns: Any, mapper: Mapper[Any]) -> dict[str, int] | None:
+    """Return at which place of a row the value of each attribute stands; None if one is missing.
+
+    :param columns: what SQLAlchemy has compiled of the columns that come back.
+    """
     found: dict[str, int] = {}
     for attribute in mapper.column_attrs:
         column: Any = attribute.columns[0]
-        for place, entry in enumerate(text.columns):
+        for place, entry in enumerate(columns):
             if any(isinstance(each, ColumnElement) and each.shares_lineage(column) for each in entry.objects):
                 found[attribute.key] = place
                 break

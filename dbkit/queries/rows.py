@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -11,14 +11,17 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapper, class_mapper
+from sqlalchemy.orm import Mapper, class_mapper, lazyload, undefer
 from sqlalchemy.orm.attributes import instance_state as object_state
 
 from dbkit.exceptions import UsageError
+from dbkit.filters.options import Without
+from dbkit.queries.batches import batch_of
 from dbkit.queries.demand import block_that_loads, on_demand
 from dbkit.queries.lookup import Lookup
-from dbkit.queries.objects import maker, places_of, value_in_row
+from dbkit.queries.objects import loads_eagerly, maker, places_of, value_in_row
 from dbkit.queries.straight import Text
+from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction
 
@@ -98,12 +101,65 @@ class Rows(Lookup[T]):
         if self.mapper is None:
             raise UsageError("rows() is made of a select() of one model; for columns there is lookup()")
 
-    def _goes_straight(self) -> bool:
-        return super()._goes_straight() if self.mapper is not None else False
+    def stream(self, where: Any, *, batch: int = 1000, **values: Any) -> Iterator[T]:
+        """Yield what is found, and hold no more of it than a batch.
+
+        The rows are fetched from a cursor of the server, where it has any; it is closed when the caller stops. What the
+        block's session has pending is flushed before.
+
+        :param where: the block: its session or connection, a :class:`.Database`, or a context object.
+        :param batch: how many rows are fetched at once.
+        :raises DBError: the database refused.
+        :raises UsageError: a value is missing.
+        """
+        result, parts = self._opened(where, batch, values)
+        try:
+            for part in parts:
+                yield from part
+        finally:
+            result.close()
+
+    async def astream(self, where: Any, *, batch: int = 1000, **values: Any) -> AsyncIterator[T]:
+        """Do as :meth:`stream` does, in asyncio; who stops early closes it with ``aclose()``."""
+        result, parts = await in_task(partial(self._opened, where, batch, values))
+        try:
+            while (part := await in_task(partial(next, parts, None))) is not None:
+                for each in part:
+                    yield each
+        finally:
+            await in_task(result.close)
+
+    def _opened(self, where: Any, batch: int, values: dict[str, Any]) -> tuple[Any, Iterator[list[T]]]:
+        """Send the statement; return its result, and its rows in parts."""
+        batch_of(batch)
+        transaction, mapper = transaction_of(where), self._the_mapper()
+        self._refuse_if_any_is_missing(values)
+        wanted: Any = self._asked().execution_options(yield_per=batch)
+        if self._goes_straight():
+            session = transaction.session
+            if session is not None and session.may_write:
+                session.flush()
+            result: Any = transaction.connect().execute(wanted, values)
+            places = places_of(result.context.compiled._result_columns, mapper)
+            if places is not None:
+                row: Any = _class_of(mapper, places, transaction.source)
+                return result, ([row(each) for each in part] for part in result.partitions(batch))
+            result.close()
+        # all at once: while its rows come, a connection may have no time for what would be loaded later
+        result = transaction.open_session().execute(wanted.options(undefer("*")), values).scalars()
+        return result, (self._seen(part, transaction) for part in result.partitions(batch))
+
+    def _asked(self) -> Select[Any]:
+        # a row has no room for what a mapping loads beside it
+        bare = self._is_bare() and loads_eagerly(self._the_mapper())
+        return self.statement.options(lazyload("*")) if bare else self.statement
+
+    def _is_bare(self) -> bool:
+        return all(isinstance(each, Without) for each in self.statement._with_options)
 
     def _maker(self, text: Text, dialect: Dialect, source: Any) -> Callable[[Any], Any]:
         mapper = self._the_mapper()
-        places = places_of(text, mapper)
+        places = places_of(text.columns, mapper)
         assert places is not None
         row = _class_of(mapper, places, source)
         names: dict[str, Any] = {"make": row}
@@ -114,11 +170,14 @@ class Rows(Lookup[T]):
         return found
 
     def _ordinary(self, transaction: Transaction, values: dict[str, Any]) -> list[T]:
+        return self._seen(super()._ordinary(transaction, values), transaction)
+
+    def _seen(self, objects: Iterable[Any], transaction: Transaction) -> list[T]:
+        """Return rows that look like objects of a session."""
         mapper = self._the_mapper()
         keys = [each.key for each in mapper.column_attrs]
-        row = _class_of(mapper, {key: place for place, key in enumerate(keys)}, transaction.source)
-        found: Any = [row([getattr(each, key) for key in keys]) for each in super()._ordinary(transaction, values)]
-        return list(found)
+        row: Any = _class_of(mapper, {key: place for place, key in enumerate(keys)}, transaction.source)
+        return [row([getattr(each, key) for key in keys]) for each in objects]
 
     def _the_mapper(self) -> Mapper[Any]:
         assert self.mapper is not None  # __init__ has refused everything else
