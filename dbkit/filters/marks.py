@@ -18,6 +18,8 @@ GUARDED = "dbkit.guarded"
 
 # By name, in small letters: a text, or a table() without a MetaData, names a table and cannot be asked for its rules.
 _BY_NAME: dict[str, weakref.WeakSet[Table]] = {}
+# Those of tables that are gone stay: a name is looked up whenever a block switches a rule off.
+_RULE_NAMES: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def guard(table: Table, rule: Rule) -> None:
     """Put a rule on a table; one of the same name is replaced."""
     rules = [each for each in rules_of(table) if each.name != rule.name]
     table.info[_RULES] = (*rules, rule)
+    _RULE_NAMES.add(rule.name)
     _enter(table)
 
 
@@ -148,9 +151,12 @@ def guarded_names() -> frozenset[str]:
 
 def known_rules() -> frozenset[str]:
     """Return the names of all rules of this process."""
-    return frozenset(
-        rule.name for tables in tuple(_BY_NAME.values()) for table in tuple(tables) for rule in rules_of(table)
-    )
+    return frozenset(_RULE_NAMES)
+
+
+def are_known(names: frozenset[str]) -> bool:
+    """Return whether there is a rule of each of these names."""
+    return names <= _RULE_NAMES
 
 
 def _nothing(_: FromClause) -> Mapping[str, ColumnElement[Any]]:

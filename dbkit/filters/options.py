@@ -10,7 +10,7 @@ from sqlalchemy.orm.interfaces import CompileStateOption
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from dbkit.exceptions import UnknownRule
-from dbkit.filters.marks import known_rules
+from dbkit.filters.marks import are_known, known_rules
 
 
 class Without(CompileStateOption):
@@ -73,6 +73,8 @@ def checked(names: Iterable[str]) -> frozenset[str]:
     :raises UnknownRule: there are none, or no table has a rule of such a name.
     """
     found = named(names)
+    if are_known(found):
+        return found
     known = known_rules()
     for name in found - known:
         near = difflib.get_close_matches(str(name), known, n=1)

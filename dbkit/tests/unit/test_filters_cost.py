@@ -77,6 +77,20 @@ class TestCost(testtools.TestCase):
         with manager() as session:
             return calls(lambda: session.scalars(select(models.Owner).where(models.Owner.id == 1)).one())
 
+    def test_a_block_with_a_rule_switched_off_costs_little_more_than_a_plain_one(self):
+        off = self.db.reader.without(M.rule)
+        # the dialect is looked up, and the name: a call or two each
+        self.assertLessEqual(self.read(M.Owner, off), self.read(M.Owner) + 15)
+        # inside another block, what is loaded is looked at when the rule counts again
+        self.assertLessEqual(self.joined(off), self.joined(self.db.reader) + 55)
+
+    def joined(self, manager):
+        def once():
+            with self.db.writer(), manager():
+                pass
+
+        return calls(once)
+
     def test_an_unguarded_row_costs_what_it_costs_without_the_compiler(self):
         with_it = self.read(Free)
         update_with_it = self.written()
