@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql.dml import Delete
 
+from dbkit.exceptions import FilterError
 from dbkit.filters.compiler import switch_off
 from dbkit.filters.marks import has_guarded
 from dbkit.filters.texts import refuse_guarded
@@ -58,6 +59,15 @@ class RuledConnection(Connection):
         """Refuse SQL text that names a table whose rules cannot be put into it."""
         if has_guarded():
             refuse_guarded(statement, self.off)
+
+    def _execute_compiled(self, compiled: Any, *args: Any, **kw: Any) -> Any:
+        """Refused where tables have rules, which SQLAlchemy 2.0 would let be passed by: it may be compiled anywhere."""
+        if has_guarded():
+            raise FilterError(
+                "a compiled statement was given in place of a statement, and dbkit cannot put the rules of tables into "
+                "what is compiled; execute the statement itself, of which SQLAlchemy keeps what it has compiled"
+            )
+        return super()._execute_compiled(compiled, *args, **kw)  # type: ignore[misc]
 
     def tell_hidden(self, statement: Any, parameters: Any, options: Any) -> None:
         """Tell who asks that a statement may have hidden rows, or shown them again."""

@@ -90,7 +90,7 @@ class RuleValueMissing(FilterError, LookupError):
 
 
 class ForeignScope(FilterError):
-    """An object would be stored for another tenant than the one on whose behalf the code runs."""
+    """A row would be stored for another tenant than the one on whose behalf the code runs, or nobody could tell."""
 
 
 class InvalidModel(UsageError, TypeError):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dbkit.filters.marks import Removal, Rule
+    from dbkit.filters.moments import scope
     from dbkit.filters.options import blind_update, without
-    from dbkit.filters.scopes import rule, scope, scoped
+    from dbkit.filters.scopes import rule, scoped
 
 __all__ = ["Removal", "Rule", "blind_update", "rule", "scope", "scoped", "without"]
 
@@ -16,7 +17,7 @@ _PLACES = {
     "Rule": "marks",
     "blind_update": "options",
     "rule": "scopes",
-    "scope": "scopes",
+    "scope": "moments",
     "scoped": "scopes",
     "without": "options",
 }

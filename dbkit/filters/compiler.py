@@ -10,6 +10,8 @@ overridden. ``tests/contract/test_sqlalchemy_names.py`` holds them against the S
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -21,6 +23,8 @@ from dbkit.filters.changes import guarded_update, refuse_blind_update, removing
 from dbkit.filters.conflicts import counting_up, counting_up_duplicate, guarded_upsert, refuse_replacing
 from dbkit.filters.froms import Filtered, Guarding
 from dbkit.filters.options import switched_off
+from dbkit.filters.owning import OWNED, Owning, is_looked_at
+from dbkit.filters.sending import checking
 from dbkit.filters.texts import refuse_guarded, refuse_guarded_ddl
 
 _OFF = "_dbkit_off"
@@ -114,6 +118,8 @@ class Filtering(SQLCompiler):
         try:
             refuse_replacing(update_stmt, self._guarding())
             state = update_stmt._compile_state_factory(update_stmt, self, **kw)
+            with self._owning() as owning:
+                owning.updated(state.statement, state, self.column_keys)
             found = refuse_blind_update(state.statement, update_stmt, self.column_keys)
             found = guarded_update(found, state, self._guarding())
             if found is state.statement:
@@ -161,9 +167,26 @@ class Filtering(SQLCompiler):
         self._off = outside | switched_off(insert_stmt)
         try:
             refuse_replacing(insert_stmt, self._guarding())
+            if is_looked_at(insert_stmt.table, self._off):
+                state = insert_stmt._compile_state_factory(insert_stmt, self, **kw)
+                in_cte = kw.get("visiting_cte") is not None
+                with self._owning() as owning:
+                    insert_stmt = owning.inserted(insert_stmt, state, self.column_keys, in_cte=in_cte)
             return super().visit_insert(insert_stmt, *args, **kw)  # type: ignore[no-untyped-call]
         finally:
             self._off = outside
+
+    @contextmanager
+    def _owning(self) -> Iterator[Owning]:
+        """Keep what is noted of the tenants' rows where it is looked at when the statement is sent."""
+        owning = Owning(self._switched_off())
+        yield owning
+        if owning.written:
+            self.__dict__.setdefault(OWNED, []).extend(owning.written)
+
+    def _upserted(self, values: Any, table: Any, excluded: str) -> dict[Any, Any]:
+        with self._owning() as owning:
+            return owning.upserted(dict(values), table, excluded)
 
     def _inserted_into(self) -> Any:
         statement: Any = self.stack[-1]["selectable"]
@@ -176,6 +199,7 @@ class Filtering(SQLCompiler):
         criteria = self._guarding().criteria(table)
         if criteria:
             on_conflict = copy.copy(on_conflict)
+            on_conflict.update_values_to_set = self._upserted(on_conflict.update_values_to_set, table, "excluded")
             where = on_conflict.update_whereclause
             on_conflict.update_whereclause = and_(*criteria) if where is None else and_(where, *criteria)
         return super().visit_on_conflict_do_update(on_conflict, **kw)  # type: ignore[misc]
@@ -186,6 +210,8 @@ class Filtering(SQLCompiler):
         on_duplicate = counting_up_duplicate(on_duplicate, table)
         criteria = self._guarding().criteria(table)
         if criteria:
+            on_duplicate = copy.copy(on_duplicate)
+            on_duplicate.update = self._upserted(on_duplicate.update, table, on_duplicate.inserted_alias.name)
             on_duplicate = guarded_upsert(on_duplicate, table, criteria)
         return super().visit_on_duplicate_key_update(on_duplicate, **kw)  # type: ignore[misc]
 
@@ -212,6 +238,8 @@ def install(dialect: Dialect) -> None:
     dialect.statement_compiler = filtering(compiler)
     ddl_compiler: Any = dialect.ddl_compiler
     dialect.ddl_compiler = filtering(ddl_compiler)
+    context: Any = dialect.execution_ctx_cls
+    dialect.execution_ctx_cls = checking(context)
     initialize = dialect.initialize
 
     def complete(connection: Connection) -> None:

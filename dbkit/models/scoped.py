@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dbkit.filters.scopes import NOT_SHARED, scoped
+from dbkit.filters.scopes import scoped
+from dbkit.filters.tenants import NOT_SHARED
 from dbkit.models.columns import mixed_in
 
 _ORDER = 800

@@ -13,7 +13,7 @@ from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import FlushError
 
-from dbkit.filters.scopes import ScopeCheck
+from dbkit.filters.tenants import ScopeCheck, looked_at_by
 from dbkit.queries.defaults import maker_of
 from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_OBJECTS, OUR_OWN, is_watched
 from dbkit.queries.objects import is_alone, value_in_row
@@ -204,7 +204,7 @@ class Adder:
         if made is None:
             return None
         compiled = statement.compile(dialect=dialect, column_keys=[*given, *(key for key, _, _ in made)])
-        text = text_in(compiled)
+        text = text_in(compiled, looked_at_by(self._dispatch.before_insert.listeners))
         if text is None or compiled.insert_prefetch:
             return None
         by_number = None

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
-from dbkit.filters.scopes import refuse_foreign
+from dbkit.filters.tenants import refuse_foreign
 from dbkit.queries.batches import Progress, Rows, Work, Written, batch_of, in_batches
 from dbkit.queries.copying import (
     Unwritable,

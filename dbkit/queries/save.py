@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.marks import removal_of
-from dbkit.filters.scopes import ScopeCheck
+from dbkit.filters.tenants import ScopeCheck, looked_at_by
 from dbkit.queries.adding import adder_of
 from dbkit.queries.defaults import maker_of
 from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OUR_OWN, is_watched
@@ -220,7 +220,7 @@ class Saver:
             changing[version.name] = bindparam(name, type_=version.type)
         by_key = {column.name: column.key for column in table.columns}
         statement = table.update().where(*criteria).values({by_key[name]: each for name, each in changing.items()})
-        text = text_of(statement, dialect)
+        text = text_of(statement, dialect, looked_at_by(self._dispatch.before_update.listeners))
         return None if text is None else _Plan(text, tuple(updated), mapper)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.sql.expression import ClauseElement
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.statements import needs_transaction
 from dbkit.engines.watch import Watch
+from dbkit.filters.owning import OWNED
 from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING
@@ -101,19 +102,23 @@ def has_objects(session: Any) -> bool:
     return bool(session._new or session._deleted or session.identity_map._dict)
 
 
-def text_of(statement: Any, dialect: Dialect) -> Text | None:
+def text_of(statement: Any, dialect: Dialect, looked_at: frozenset[str] = frozenset()) -> Text | None:
     """Return a statement as a dialect writes it; None if it can't be sent without SQLAlchemy's help at each execution.
 
     Such are an IN with a list that is bound, and a statement that wants a cursor of its own kind.
+
+    :param looked_at: the names of the rules by which the caller looks itself at whose the rows are that it writes.
     """
     if needs_transaction(statement) or statement.get_execution_options():
         return None
-    return text_in(statement.compile(dialect=dialect))
+    return text_in(statement.compile(dialect=dialect), looked_at)
 
 
-def text_in(compiled: Any) -> Text | None:
+def text_in(compiled: Any, looked_at: frozenset[str] = frozenset()) -> Text | None:
     """Return a statement as SQLAlchemy has compiled it; None if it needs help at each execution."""
     if compiled.literal_execute_params or compiled.post_compile_params:
+        return None
+    if not {each.tenant.name for each in compiled.__dict__.get(OWNED, ())} <= looked_at:
         return None
     return Text(compiled.string, _binder(compiled), compiled._result_columns, compiled.dialect.driver)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, and_, bindparam, cast, delete, lit
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import blind_update
-from dbkit.filters.scopes import refuse_foreign
+from dbkit.filters.tenants import refuse_foreign
 from dbkit.queries.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
 from dbkit.queries.grid import Row
 from dbkit.queries.inserting import whole_table

@@ -20,7 +20,7 @@ from dbkit.exceptions import UsageError
 from dbkit.filters.conflicts import counted_hits, counting_from_zero, counting_hit
 from dbkit.filters.marks import inherited_rules, rules_of
 from dbkit.filters.options import without
-from dbkit.filters.scopes import refuse_foreign
+from dbkit.filters.tenants import refuse_foreign
 from dbkit.queries.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
 from dbkit.queries.grid import Row
 from dbkit.queries.inserting import whole_table

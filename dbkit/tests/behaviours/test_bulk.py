@@ -135,6 +135,8 @@ class TestInserting(Bulk):
             await self.do("insert_many", self.db, Ware, [{"id": 1, "code": 1}])
             foreign = [{"id": 2, "code": 2, "house": "b"}]
             await self.raises(ForeignScope, lambda: self.do("insert_many", self.db, Ware, foreign))
+            nobodys = [{"id": 2, "code": 2, "house": None}]
+            await self.raises(ForeignScope, lambda: self.do("insert_many", self.db, Ware, nobodys))
         self.assertEqual([(1, "a", 1)], list(map(tuple, self.rows("SELECT id, house, version FROM heap_ware"))))
         async with self.writer(), self.reader() as session:
             await self.raises(DBReadOnly, lambda: self.do("insert_many", session, Pair, [{"one": 1, "two": "x"}]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from sqlalchemy import String, delete, func, insert, select, text, update
+from sqlalchemy.exc import ObjectNotExecutableError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import dbkit
@@ -158,6 +159,12 @@ class TestSwitchedOff(Filtered):
         async with self.reader() as session:
             self.assertEqual("o101", (await session.get(M.Owner, 101, options=[dbkit.without(M.rule)])).name)
 
+    async def test_what_is_compiled_already_is_refused(self):
+        compiled = select(M.Owner.__table__).compile(dialect=self.place.observer.dialect)
+        async with self.reader.connection() as connection:
+            with self.raising((FilterError, ObjectNotExecutableError)):  # SQLAlchemy 2.1 takes none
+                await connection.execute(compiled)
+
     async def test_driver_sql_that_names_a_guarded_table_is_refused(self):
         async with self.writer.connection() as connection:
             with self.raising(FilterError):
@@ -253,6 +260,37 @@ class TestValuesOfTheMoment(Filtered):
             async with self.writer.without("blocks_project")() as session:
                 session.add(Box(id=6, project_id="b"))
         self.assertEqual([5, 6], self.stored(Box))
+
+    async def test_what_is_shared_with_everybody_is_not_written_by_one(self):
+        token = REGION.set("north")
+        try:
+            async with self.writer() as session:
+                await session.execute(insert(Crate.__table__).values(id=1))
+                for write in (
+                    insert(Crate.__table__).values(id=2, region=None),
+                    insert(Crate.__table__).from_select(["id", "region"], select(Crate.id + 5, Crate.region)),
+                    update(Crate.__table__).values(region=None),
+                ):
+                    with self.raising(ForeignScope):
+                        await session.execute(write)
+                self.assertEqual(["north"], (await session.scalars(select(Crate.region))).all())
+        finally:
+            REGION.reset(token)
+
+    async def test_of_several_tenants_one_is_named(self):
+        async with self.writer() as session:
+            await session.execute(insert(Jar.__table__).values(id=1, region="south"))
+            with self.raising(ForeignScope):
+                await session.execute(
+                    insert(Jar.__table__), [{"id": 2, "region": "north"}, {"id": 3, "region": "west"}]
+                )
+            self.assertEqual([1], (await session.scalars(select(Jar.id))).all())
+        async with self.writer.without("blocks_regions")() as session:
+            await session.execute(insert(Jar.__table__).values(id=2, region="west"))
+        async with self.writer() as session:
+            statement = insert(Jar.__table__).values(id=3, region="west").options(dbkit.without("blocks_regions"))
+            await session.execute(statement)
+        self.assertEqual([1, 2, 3], self.stored(Jar))
 
     async def test_rows_that_are_shared_are_seen_by_all(self):
         self.place.do("INSERT INTO blocks_crate (id, region) VALUES (1, NULL), (2, 'north'), (3, 'south')")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dbkit
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ALL, SQLITE_MEMORY
-from dbkit.tests.leaks import loading, reading
+from dbkit.tests.leaks import loading, owning, reading
 from dbkit.tests.leaks.family import FLAVOURS, build, family
 from dbkit.tests.leaks.looking import look, look_at_writing, scope_of
 
@@ -59,4 +59,10 @@ class TestLeaks(Behaviour):
             models = family(flavour)
             with scope_of(models):
                 found |= await self.in_session(look_at_writing, models, self.product, dbkit.without(models.rule))
+        self.assertEqual({}, found, "\n" + "\n".join(": ".join(each) for each in found.items()))
+
+    async def test_no_row_is_stored_for_another_tenant(self):
+        models = family("tenant")
+        with scope_of(models):
+            found = await self.in_session(look, models, owning.CASES, self.product)
         self.assertEqual({}, found, "\n" + "\n".join(": ".join(each) for each in found.items()))

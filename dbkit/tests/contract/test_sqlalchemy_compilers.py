@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.sql.selectable import FromGrouping, Join
@@ -171,3 +172,42 @@ class TestCompilers(testtools.TestCase):
         joined = a.outerjoin(b.join(c, b.c.id == c.c.id), a.c.id == b.c.id)
         self.assertIsInstance(joined.right, FromGrouping)
         self.assertIsInstance(joined.right.element, Join)
+
+
+class TestSending(testtools.TestCase):
+    """What is looked at between a statement's compilation and its way to the driver."""
+
+    def test_the_context_is_asked_once_with_all_rows_when_the_statement_is_compiled(self):
+        engine = create_engine("sqlite://")
+        self.addCleanup(engine.dispose)
+        asked = []
+        engine.dialect.execution_ctx_cls = type(
+            "Noted",
+            (engine.dialect.execution_ctx_cls,),
+            {"pre_exec": lambda each: asked.append((each.compiled, each.compiled_parameters))},
+        )
+        with engine.connect() as connection:
+            ITEM.create(connection)
+            asked.clear()
+            connection.execute(insert(ITEM), [{"id": 1}, {"id": 2}])
+        ((compiled, parameters),) = asked
+        self.assertEqual([{"id": 1}, {"id": 2}], parameters)
+        self.assertEqual(["id"], list(compiled.bind_names.values()))
+        self.assertTrue(all(each in each._cloned_set for each in compiled.bind_names))
+        self.assertTrue(callable(DefaultExecutionContext.pre_exec))
+
+    def test_a_statement_tells_what_it_inserts_and_updates(self):
+        compiler = SQLCompiler(sqlite.dialect(), None)
+        copied = insert(ITEM).from_select(["id"], select(ITEM.c.id))
+        state = copied._compile_state_factory(copied, compiler)
+        self.assertEqual(["id"], state.statement._select_names)
+        self.assertTrue(state.statement.include_insert_from_select_defaults)
+        self.assertEqual([ITEM.c.id], list(state.statement.select._raw_columns))
+        several = insert(ITEM).values([{"id": 1}, {"id": 2}])
+        state = several._compile_state_factory(several, compiler)
+        self.assertTrue(state._has_multi_parameters)
+        self.assertEqual(2, len(state._multi_parameters))
+        one = update(ITEM).values(id=1)
+        state = one._compile_state_factory(one, compiler)
+        self.assertEqual(1, next(iter(state._dict_parameters.values())).value)
+        self.assertEqual([], list(state._extra_froms))

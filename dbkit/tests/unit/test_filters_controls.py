@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session, with_loader_criteria
 from sqlalchemy.pool import StaticPool
 
 import dbkit
-from dbkit.tests.leaks import loading, reading, writing
+from dbkit.tests.leaks import loading, owning, reading, writing
 from dbkit.tests.leaks.family import build, family
-from dbkit.tests.leaks.looking import look, look_at_writing
+from dbkit.tests.leaks.looking import look, look_at_writing, scope_of
 
 CASES = (*reading.CASES, *loading.CASES)
 
@@ -59,6 +59,14 @@ class TestControls(testtools.TestCase):
             leaks = names(look_at_writing(session, self.models, "sqlite"))
         self.assertEqual(WRITES_HARMLESS, {case.name for case in writing.CASES if "sqlite" not in case.without} - leaks)
 
+    def test_without_the_compiler_each_row_is_stored_for_the_other_tenant(self):
+        models = family("tenant")
+        build(self.engine, models)
+        tried = {case.name for case in owning.FOREIGN if "sqlite" not in case.without}
+        with scope_of(models), Session(self.engine) as session:
+            # the ORM's own objects are looked at by their mapper, whoever flushes them
+            self.assertEqual(MAPPED, tried - names(look(session, models, owning.FOREIGN, "sqlite")))
+
     def test_the_same_family_in_a_block_leaks_nothing(self):
         """What the others must be compared with: the same database, cases and engine options."""
         db = dbkit.Database("sqlite://")
@@ -75,6 +83,9 @@ def build_in(connection, models):
     for table, rows in models.rows.items():
         connection.execute(table.insert(), rows)
 
+
+#: Where an object is flushed, which is looked at by a listener of its mapper.
+MAPPED = {"foreign: add", "foreign: flush that moves a row"}
 
 #: Cases that no rule changes, because they look at what is not hidden.
 HARMLESS = {"distinct", "raise"}
