@@ -165,7 +165,7 @@ class ScopeCheck:
     def __call__(self, mapper: Mapper[Any], connection: Any, state: Any) -> Any:
         if self._tenant.name not in getattr(connection, "off", ()):
             key = mapper.get_property_by_column(self._column).key
-            added = get_history(state.obj(), key, PASSIVE_NO_INITIALIZE).added
+            added: Any = get_history(state.obj(), key, PASSIVE_NO_INITIALIZE).added
             # a new object without one is filled in
             is_set = bool(added) and (added[0] is not None or state.key is not None)
             if is_set and not self._tenant.is_mine(added[0], self._column.table.name):

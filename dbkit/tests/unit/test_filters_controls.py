@@ -85,7 +85,7 @@ def build_in(connection, models):
 
 
 #: Where an object is flushed, which is looked at by a listener of its mapper.
-MAPPED = {"foreign: add", "foreign: flush that moves a row"}
+MAPPED = {f"foreign: {each}" for each in ("add", "flush that moves a row", "flush that leaves a row to nobody")}
 
 #: Cases that no rule changes, because they look at what is not hidden.
 HARMLESS = {"distinct", "raise"}
