@@ -97,9 +97,18 @@ def variant_of(dialect: Dialect, names: frozenset[str]) -> Dialect:
 
 
 class _Varied:
-    """Hands each statement to the engine's own dialect, in whose methods a test may stand."""
+    """Hands what is sent to the engine's own dialect, in whose methods a test may stand, or the way to begin."""
 
     _dbkit_whole: Any
+
+    def do_begin(self, connection: Any) -> None:
+        self._dbkit_whole.do_begin(connection)
+
+    def do_commit(self, connection: Any) -> None:
+        self._dbkit_whole.do_commit(connection)
+
+    def do_rollback(self, connection: Any) -> None:
+        self._dbkit_whole.do_rollback(connection)
 
     def do_execute(self, *args: Any, **kw: Any) -> None:
         self._dbkit_whole.do_execute(*args, **kw)

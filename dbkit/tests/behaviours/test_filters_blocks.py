@@ -88,6 +88,14 @@ class TestSwitchedOff(Filtered):
         async with self.reader() as session:
             self.assertEqual([1], await self.owners(session))
 
+    async def test_a_block_that_fails_is_rolled_back(self):
+        with self.raising(KeyError):
+            async with self.writer.without(M.rule)() as session:
+                await session.execute(update(M.Owner.__table__).values(name="x"))
+                raise KeyError
+        async with self.reader() as session:
+            self.assertEqual("o1", await session.scalar(select(M.Owner.name)))
+
     async def test_a_function_too(self):
         @self.reader.without(M.rule)
         async def everybody():
