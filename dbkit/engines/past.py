@@ -26,7 +26,7 @@ def send_past(connection: TrackedConnection, statement: str, call: Callable[[Any
         connection._autobegin()
     cursor: Any = None
     try:
-        cursor = connection.connection.cursor()
+        cursor = connection.driver_level.cursor()
         # parameters of many rows: no guard puts anything before a statement that has them
         sent = Sent(lambda cursor, statement, parameters, context: call(cursor), cursor, statement, [], None)
         if isinstance(connection, GuardedConnection):

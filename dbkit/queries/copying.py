@@ -53,7 +53,7 @@ def reason_against_driver(connection: TrackedConnection) -> str | None:
         return f"the driver {dialect.driver} has no COPY"
     if connection.get_execution_options().get("schema_translate_map"):
         return "the schemas of the connection are translated"
-    raw = connection.connection.driver_connection
+    raw: Any = dialect.get_driver_connection(connection.driver_level)
     encoding = getattr(raw, "encoding", None) or getattr(getattr(raw, "info", None), "encoding", "utf-8")
     if str(encoding).lower().replace("-", "").replace("_", "") not in ("utf8", "unicode"):
         return f"the client's encoding is {encoding}, not UTF-8"
@@ -149,7 +149,7 @@ class _Order:
 
     @property
     def driver(self) -> Any:
-        return self.connection.connection.driver_connection
+        return self.connection.dialect.get_driver_connection(self.connection.driver_level)
 
 
 def _psycopg(order: _Order, cursor: Any) -> None:

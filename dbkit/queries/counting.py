@@ -42,7 +42,7 @@ class Counter:
         """
         target, column = self.target, self.column
         connection = transaction.connect()
-        connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
+        connection.driver_level  # noqa: B018 - the dialect knows its server from the first connection on
         dialect = connection.dialect
         criteria = target.is_row(key)
         if column.nullable:

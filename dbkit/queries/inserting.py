@@ -80,7 +80,7 @@ class Inserter:
         """Insert rows, in their order."""
         for grid in grids:
             refuse_foreign(self._target.table, grid, connection.off)
-        connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
+        connection.driver_level  # noqa: B018 - the dialect knows its server from the first connection on
         keys: list[Any] = []
         way, reason, count = "COPY", None, 0
         for given in grids:

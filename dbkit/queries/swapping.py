@@ -96,7 +96,7 @@ class Swapper:
         self._transaction = transaction
         self._target = target
         self._connection: TrackedConnection = transaction.connect()
-        self._connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
+        self._connection.driver_level  # noqa: B018 - the dialect knows its server from the first connection on
         self._returns = self._connection.dialect.update_returning
 
     # -- one row --------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class Updater:
     def update(self, connection: TrackedConnection, rows: Sequence[Row]) -> Written:
         """Change rows; a row that is named twice becomes what was named last."""
         refuse_foreign(self._target.table, rows, connection.off)
-        connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
+        connection.driver_level  # noqa: B018 - the dialect knows its server from the first connection on
         count = statements = 0
         for run in alike(rows):
             for part in self._once_each(run):

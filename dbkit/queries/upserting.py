@@ -85,7 +85,7 @@ class Upserter:
     def upsert(self, connection: TrackedConnection, rows: Sequence[Row]) -> Written:
         """Insert or change rows, as if each came after the other."""
         refuse_foreign(self._target.table, rows, connection.off)
-        connection.connection  # noqa: B018 - the dialect knows its server from the first connection on
+        connection.driver_level  # noqa: B018 - the dialect knows its server from the first connection on
         inserted: int | None = 0
         updated: int | None = 0
         keys: list[Any] = []
