@@ -6,7 +6,7 @@ They are set by a ``with`` statement, or lie in an attribute of the context obje
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any
@@ -21,13 +21,14 @@ _CONTEXT: ContextVar[Any] = ContextVar("dbkit_context", default=None)
 class ContextRules:
     """Which rules read their value from the context object of a block.
 
-    :ivar names: of those rules; while it is empty, no block takes note of its context object.
+    :ivar attributes: of the context object, by the names of those rules; while there are none, no block takes note of
+        its context object.
     """
 
-    __slots__ = ("names",)
+    __slots__ = ("attributes",)
 
     def __init__(self) -> None:
-        self.names: frozenset[str] = frozenset()
+        self.attributes: Mapping[str, str] = {}
 
 
 CONTEXT_RULES = ContextRules()
@@ -49,23 +50,31 @@ def scope(**values: Any) -> Iterator[None]:
         _VALUES.reset(token)
 
 
+def is_another_tenant(context: Any) -> bool:
+    """Return whether code inside a block with this context object works on behalf of somebody else than around it."""
+    around, values = _CONTEXT.get(), _VALUES.get()
+    return any(
+        getattr(context, attribute, None) != (values[name] if name in values else getattr(around, attribute, None))
+        for name, attribute in CONTEXT_RULES.attributes.items()
+    )
+
+
 def enter_context(context: Any) -> Callable[[], None]:
     """Let rules read from this context object until the returned function is called.
 
     What :func:`scope` has said around the block of those rules does not count in it.
     """
     tokens: list[tuple[ContextVar[Any], Token[Any]]] = [(_CONTEXT, _CONTEXT.set(context))]
-    values, names = _VALUES.get(), CONTEXT_RULES.names
+    values, names = _VALUES.get(), CONTEXT_RULES.attributes.keys()
     if not names.isdisjoint(values):
         kept = {name: value for name, value in values.items() if name not in names}
         tokens.append((_VALUES, _VALUES.set(kept)))
 
     def leave() -> None:
         for variable, token in tokens:
-            try:
+            # entered in another context, see dbkit.ambient.leave; or left before
+            with suppress(ValueError, RuntimeError):
                 variable.reset(token)
-            except ValueError:
-                pass  # entered in another context, see dbkit.ambient.leave
 
     return leave
 
@@ -83,7 +92,7 @@ class Moment:
         self._source = source
         self._attribute = attribute
         if attribute is not None:
-            CONTEXT_RULES.names |= {name}
+            CONTEXT_RULES.attributes = {**CONTEXT_RULES.attributes, name: attribute}
 
     @property
     def place(self) -> tuple[Any, ...]:

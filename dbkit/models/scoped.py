@@ -22,6 +22,7 @@ def scope_mixin(
     *,
     type_: Any = None,
     value: ContextVar[Any] | Callable[[], Any] | None = None,
+    context_attribute: str | None = None,
     many: bool = False,
     shared: Any = NOT_SHARED,
 ) -> type:
@@ -34,6 +35,7 @@ def scope_mixin(
     :param column: the name of the column: ``name_id`` if it is not given.
     :param type_: its type: a text of 64 characters if it is not given.
     :param value: where the tenant is read at each statement; None reads ``scope``.
+    :param context_attribute: the attribute of a block's context object in which the tenant lies.
     :param many: the value is a collection, and rows of all of them are seen.
     :param shared: what stands in the column of rows that everybody sees; None for NULL.
 
@@ -46,7 +48,7 @@ def scope_mixin(
         return mapped_column(named, kind, nullable=shared is None, index=True, sort_order=_ORDER)
 
     mixin = type(f"{name.title()}Mixin", (), {named: mixed_in(make), "__module__": __name__})
-    scoped(name, mixin, named, value, many=many, shared=shared)
+    scoped(name, mixin, named, value, context_attribute=context_attribute, many=many, shared=shared)
     return mixin
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import InvalidDecoration, UsageError
+from dbkit.filters.moments import CONTEXT_RULES, enter_context, is_another_tenant
 from dbkit.spec import Colour, TransactionSpec
 from dbkit.transaction.ending import aend, end
 from dbkit.transaction.entry import Entry
@@ -22,14 +23,16 @@ class Block:
     """A block that is yet to be entered, once, by ``with`` or by ``async with``.
 
     :param key: what the block belongs to: a context object's key, or the factory itself.
+    :param context: the context object, in which rules of tables may find on whose behalf the block works.
     """
 
-    __slots__ = ("_factory", "_key", "_scope", "_spec", "_token")
+    __slots__ = ("_context", "_factory", "_key", "_scope", "_spec", "_token")
 
-    def __init__(self, key: Any, factory: Factory, spec: TransactionSpec) -> None:
+    def __init__(self, key: Any, factory: Factory, spec: TransactionSpec, context: Any = None) -> None:
         self._key = key
         self._factory = factory
         self._spec = spec
+        self._context = context
         self._scope: Scope | None = None
         self._token: Token[Any] | None = None
 
@@ -48,10 +51,13 @@ class Block:
         scope = self._step_out()
         if error is not None and isinstance(error, AttributeError):
             hint_at_provider(error, self._key)
-        if scope.root is not scope:
-            scope.leave_joined(error)
-        elif scope.transaction is not None:
-            end(scope.transaction, error)
+        try:
+            if scope.root is not scope:
+                scope.leave_joined(error)
+            elif scope.transaction is not None:
+                end(scope.transaction, error)
+        finally:
+            scope.leave_context()
 
     async def __aenter__(self) -> Any:
         scope, entry = self._prepare(Colour.ASYNCIO)
@@ -68,10 +74,13 @@ class Block:
         scope = self._step_out()
         if error is not None and isinstance(error, AttributeError):
             hint_at_provider(error, self._key)
-        if scope.root is not scope:
-            await in_task(partial(scope.leave_joined, error))
-        elif scope.transaction is not None:
-            await aend(scope.transaction, error)
+        try:
+            if scope.root is not scope:
+                await in_task(partial(scope.leave_joined, error))
+            elif scope.transaction is not None:
+                await aend(scope.transaction, error)
+        finally:
+            scope.leave_context()
 
     if not TYPE_CHECKING:  # a type checker says by itself that a block is no decorator
 
@@ -88,11 +97,16 @@ class Block:
         outer = find(current, self._key, self._factory)
         entry, me, colour = entering(self._spec, outer, colour)
         root = None if entry is Entry.BEGIN or outer is None else outer.root
-        return Scope(self._key, self._factory, me, current, self._spec, colour, root), entry
+        scope = Scope(self._key, self._factory, me, current, self._spec, colour, root)
+        if root is not None and self._context is not None and CONTEXT_RULES.attributes:
+            scope.turns = is_another_tenant(self._context)
+        return scope, entry
 
     def _stand_in(self, scope: Scope) -> None:
         self._scope = scope
         self._token = CURRENT.set(scope)
+        if self._context is not None and CONTEXT_RULES.attributes:
+            scope.left_context = enter_context(self._context)
 
     def _step_out(self) -> Scope:
         scope, token = self._scope, self._token

@@ -17,6 +17,7 @@ from typing import Any
 
 from dbkit.ambient import CURRENT, innermost, leave
 from dbkit.exceptions import InvalidDecoration
+from dbkit.filters.moments import CONTEXT_RULES
 from dbkit.spec import Colour, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.ending import aend, end, tell
@@ -89,9 +90,13 @@ def _function(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key 
     get_current, set_current, reset_current = CURRENT.get, CURRENT.set, CURRENT.reset
     joins = spec.propagation is not Propagation.REQUIRES_NEW
     plain = spec.propagation is Propagation.REQUIRED and spec.isolation is None
+    context_of = getattr(key_of, "context", None)
 
     @functools.wraps(function)
     def block(*args: Any, **kwargs: Any) -> Any:
+        if context_of is not None and CONTEXT_RULES.attributes:
+            with Block(key_of(args, kwargs), holder.factory, spec, context_of(args, kwargs)):  # type: ignore[misc]
+                return function(*args, **kwargs)
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
         current = get_current()
@@ -143,9 +148,13 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
     current_task = asyncio.current_task
     joins = spec.propagation is not Propagation.REQUIRES_NEW
     plain = spec.propagation is Propagation.REQUIRED and spec.isolation is None
+    context_of = getattr(key_of, "context", None)
 
     @functools.wraps(function)
     async def block(*args: Any, **kwargs: Any) -> Any:
+        if context_of is not None and CONTEXT_RULES.attributes:
+            async with Block(key_of(args, kwargs), holder.factory, spec, context_of(args, kwargs)):  # type: ignore[misc]
+                return await function(*args, **kwargs)
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
         current = get_current()
@@ -182,24 +191,30 @@ def _coroutine_function(function: Any, spec: TransactionSpec, holder: Holder, ke
 
 
 def _context_manager(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    context_of = getattr(key_of, "context", None)
+
     @functools.wraps(function)
     @contextlib.contextmanager
     def block(*args: Any, **kwargs: Any) -> Iterator[Any]:
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
-        with Block(key, factory, spec), function(*args, **kwargs) as value:
+        context = None if context_of is None else context_of(args, kwargs)
+        with Block(key, factory, spec, context), function(*args, **kwargs) as value:
             yield value
 
     return block
 
 
 def _async_context_manager(function: Any, spec: TransactionSpec, holder: Holder, key_of: Key | None) -> Any:
+    context_of = getattr(key_of, "context", None)
+
     @functools.wraps(function)
     @contextlib.asynccontextmanager
     async def block(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         factory = holder.factory
         key = factory if key_of is None else key_of(args, kwargs)
-        async with Block(key, factory, spec), function(*args, **kwargs) as value:
+        context = None if context_of is None else context_of(args, kwargs)
+        async with Block(key, factory, spec, context), function(*args, **kwargs) as value:
             yield value
 
     return block

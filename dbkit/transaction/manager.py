@@ -387,7 +387,7 @@ class ContextManager(Modifiers, Databased):
         :raises UsageError: it is ``.retrying()``, and a block cannot be run again.
         """
         refuse_blocks_that_are_run_again(self.spec)
-        return Block(key_of(context), self._root.factory, self.spec)
+        return Block(key_of(context), self._root.factory, self.spec, context)
 
     def get_engine(self) -> Engine:
         """Return the blocking engine with which this manager's blocks work."""

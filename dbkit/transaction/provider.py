@@ -88,7 +88,7 @@ def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]]
             "(after self or cls); add one, or use dbkit.Database, which needs none"
         )
 
-    def find_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             context = args[index]
         except IndexError:
@@ -98,11 +98,19 @@ def argument_finder(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]]
                     f"{getattr(function, '__qualname__', function)}() was called without its context object, argument "
                     f"{name or index!r}"
                 ) from None
+        return context
+
+    def find_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            context = args[index]
+        except IndexError:
+            context = find(args, kwargs)
         try:
             return context._dbkit_key
         except AttributeError:
             return key_of(context)
 
+    find_key.context = find  # type: ignore[attr-defined]
     return find_key
 
 

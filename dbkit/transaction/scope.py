@@ -33,6 +33,8 @@ class Scope(Frame):
     code in the block first asks for a session or connection.
 
     :param root: the outermost block, or None for one that is outermost itself.
+    :ivar left_context: lets the rules of tables find again what they found around the block.
+    :ivar turns: it joins, and its code works on behalf of another tenant than the code around it.
     :ivar named: the Database or context object by which it was found the last time.
     """
 
@@ -43,11 +45,13 @@ class Scope(Frame):
         "_reads_in_writer",
         "_unbind",
         "colour",
+        "left_context",
         "named",
         "reading",
         "root",
         "spec",
         "transaction",
+        "turns",
     )
 
     def __init__(
@@ -77,6 +81,8 @@ class Scope(Frame):
         self.root = self if root is None else root
         self.transaction: Transaction | None = None
         self.reading = 0
+        self.turns = False
+        self.left_context: Callable[[], None] | None = None
         self.named: Any = None
         self._nested: Any = None
         self._unbind: Callable[[], None] | None = None
@@ -241,12 +247,19 @@ class Scope(Frame):
         if self.deadline is not None and self.deadline is not self._joined().deadline:
             self._unbind = bind(self.physical().connect(), self.deadline)
         try:
+            if self.turns:
+                self._flush()  # what is pending belongs to the tenant around
             self._enter_joined(entry)
-            if self.spec.without:
-                self._look_again = self.physical().look_past(self.spec.without)
+            if self.spec.without or self.turns:
+                self._look_again = self.physical().look_past(self.spec.without, self.leave_context)
         except BaseException:
             self._leave_deadline()
             raise
+
+    def leave_context(self) -> None:
+        """Let the rules of tables find again on whose behalf the code around works."""
+        if self.left_context is not None:
+            self.left_context()
 
     def _enter_joined(self, entry: Entry) -> None:
         if entry is Entry.SAVEPOINT:

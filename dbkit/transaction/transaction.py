@@ -176,14 +176,15 @@ class Transaction:
             self._gate = None
             gate.release(self.owner)
 
-    def look_past(self, names: frozenset[str]) -> Callable[[], None]:
+    def look_past(self, names: frozenset[str], then: Callable[[], None]) -> Callable[[], None]:
         """Let rules not count until the returned function is called; objects that are hidden by then leave the session.
 
+        :param then: is called when what was changed is flushed, before it is asked what is hidden.
         :raises UnknownRule: no table has a rule of such a name.
         """
         connection, session = self.connect(), self.open_session()
         known = set(session.identity_map.keys())
-        back = connection.look_past(checked(names))
+        back = connection.look_past(checked(names) if names else names)
 
         def look_again() -> None:
             try:
@@ -191,6 +192,7 @@ class Transaction:
                     session.flush()  # what was changed in the block is changed by its rules
             finally:
                 back()
+                then()
             if session.is_active and connection.doom is None and not self.is_over:
                 session.forget_hidden(known)
 
