@@ -213,7 +213,7 @@ class TrackedConnection(DoomableConnection):
             self._begin_impl(None)
         else:
             try:
-                self.dialect.do_begin(self._dbapi_connection)  # type: ignore[arg-type]
+                self.engine.dialect.do_begin(self._dbapi_connection)  # type: ignore[arg-type]
             except BaseException as error:
                 self._handle_dbapi_exception(error, None, None, None, None)
         self.has_begun = True
@@ -277,7 +277,8 @@ class TrackedConnection(DoomableConnection):
             raise
         finally:
             self.committing = False
-        self._commit_failed = self.in_doubt = False
+        # what is begun after it, such as by a listener of the session, is another transaction
+        self._commit_failed = self.in_doubt = self.has_begun = False
         self.committed = True
 
     def _send_commit(self) -> None:
@@ -285,7 +286,7 @@ class TrackedConnection(DoomableConnection):
             super()._commit_impl()
             return
         try:
-            self.dialect.do_commit(self._dbapi_connection)  # type: ignore[arg-type]
+            self.engine.dialect.do_commit(self._dbapi_connection)  # type: ignore[arg-type]
         except BaseException as error:
             self._handle_dbapi_exception(error, None, None, None, None)
 
