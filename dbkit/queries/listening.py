@@ -1,16 +1,13 @@
-"""Who listens to the sessions of blocks, and wants to be told what only a flush tells."""
+"""Who listens to the sessions of blocks, and wants to be told what only a session tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.event.attr import _EmptyListener
 
 from dbkit.transaction.session import BlockSession
-
-_OF_A_FLUSH = ("before_flush", "after_flush", "after_flush_postexec")
-_OF_ITS_OBJECTS = ("before_attach", "after_attach", "transient_to_pending", "pending_to_persistent")
 
 
 def _listeners_of_all(name: str) -> Sequence[Any]:
@@ -21,10 +18,21 @@ def _listeners_of_all(name: str) -> Sequence[Any]:
     return found
 
 
-BEFORE_FLUSH, AFTER_FLUSH, AFTER_POSTEXEC = (_listeners_of_all(name) for name in _OF_A_FLUSH)
+# Each by itself, so that it is looked at without a call.
+BEFORE_FLUSH = _listeners_of_all("before_flush")
+AFTER_FLUSH = _listeners_of_all("after_flush")
+AFTER_POSTEXEC = _listeners_of_all("after_flush_postexec")
 OUR_OWN = BEFORE_FLUSH[0]
 """dbkit's own listener, which looks at what is not there past a flush."""
-OF_OBJECTS = tuple(_listeners_of_all(name) for name in _OF_ITS_OBJECTS)
+ORM_EXECUTE = _listeners_of_all("do_orm_execute")
+AFTER_BEGIN = _listeners_of_all("after_begin")
+OF_OBJECTS = tuple(
+    _listeners_of_all(name)
+    for name in ("before_attach", "after_attach", "transient_to_pending", "pending_to_persistent")
+)
+OF_ENDS = tuple(
+    _listeners_of_all(name) for name in ("before_commit", "after_commit", "after_rollback", "after_soft_rollback")
+)
 
 
 def is_watched(session: Any) -> bool:
@@ -32,8 +40,26 @@ def is_watched(session: Any) -> bool:
     if "dispatch" not in session.__dict__:
         return False
     events = session.dispatch
-    for name in (*_OF_A_FLUSH, *_OF_ITS_OBJECTS):
-        listeners = getattr(events, name)
-        if listeners.__class__ is not _EmptyListener and listeners:
+    flushes = (events.before_flush, events.after_flush, events.after_flush_postexec)
+    lives = (
+        events.before_attach,
+        events.after_attach,
+        events.transient_to_pending,
+        events.pending_to_persistent,
+    )
+    return _has_any((*flushes, *lives))
+
+
+def is_overheard(session: Any) -> bool:
+    """Return whether somebody listens to the statements of this very session."""
+    if "dispatch" not in session.__dict__:
+        return False
+    events = session.dispatch
+    return _has_any((events.do_orm_execute, events.after_begin))
+
+
+def _has_any(collections: Iterable[Any]) -> bool:
+    for each in collections:
+        if each.__class__ is not _EmptyListener and each:
             return True
     return False

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.engine import Dialect
+from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.exc import MultipleResultsFound, NoInspectionAvailable, NoResultFound
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state as object_state
@@ -18,7 +19,7 @@ from sqlalchemy.sql.visitors import iterate
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
 from dbkit.queries.demand import on_demand
-from dbkit.queries.objects import can_be_made, loads_eagerly, maker, places_of, value_in_row
+from dbkit.queries.objects import can_be_made, events_of, loads_eagerly, maker, places_of, value_in_row
 from dbkit.queries.straight import Kept, Text, has_objects, send, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
@@ -32,12 +33,14 @@ class _Plan:
     """A lookup on one dialect.
 
     :ivar make: makes what is returned of a row; None before the first answer, which tells the driver's types.
+    :ivar events: where to see who wants to be told when an object is loaded; None where no objects are made.
     """
 
-    __slots__ = ("make", "text")
+    __slots__ = ("events", "make", "text")
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, events: Any) -> None:
         self.text = text
+        self.events = events
         self.make: Callable[[Any], Any] | None = None
 
 
@@ -144,7 +147,11 @@ class Lookup(Generic[T]):
                 dialect, plan = self._plans.last
                 if dialect is not connection.dialect:
                     dialect, plan = connection.dialect, self._plans.of(connection.dialect)
-                if plan is not None:
+                loading = None if plan is None or plan.events is None else plan.events.load
+                if plan is not None and (
+                    loading is None
+                    or not (loading.parent_listeners or (loading.__class__ is not _EmptyListener and loading))
+                ):
                     try:
                         parameters = plan.text.bind(values)
                     except Exception as error:  # a type's own may be of any kind
@@ -183,7 +190,7 @@ class Lookup(Generic[T]):
         text = text_of(self._asked(), dialect) if self._goes_straight() else None
         if text is None or (self.mapper is not None and places_of(text.columns, self.mapper) is None):
             return None
-        return _Plan(text)
+        return _Plan(text, None if self.mapper is None else events_of(self.mapper))
 
     def _asked(self) -> Select[Any]:
         """Return the statement as it is sent."""

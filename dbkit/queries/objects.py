@@ -14,7 +14,6 @@ from sqlalchemy.sql.expression import ColumnElement
 from dbkit.queries.demand import Loaders
 from dbkit.queries.straight import Text
 
-_LOADED = ("load", "refresh")
 _EAGER = (False, "joined", "subquery", "selectin", "immediate")
 
 
@@ -26,8 +25,7 @@ def is_alone(mapper: Mapper[Any]) -> bool:
 def can_be_made(mapper: Mapper[Any]) -> bool:
     """Return whether objects of a class can be made of their columns alone.
 
-    Not of classes in an inheritance, with deferred columns or composites, nor of those of which somebody wants to be
-    told when one is loaded.
+    Not of classes in an inheritance, with deferred columns or composites.
     """
     if (
         mapper.inherits is not None
@@ -40,9 +38,13 @@ def can_be_made(mapper: Mapper[Any]) -> bool:
     if any(each.deferred or len(each.columns) != 1 for each in mapper.column_attrs):
         return False
     manager: Any = manager_of_class(mapper.class_)
-    if type(manager) is not ClassManager:
-        return False
-    return not any(getattr(manager.dispatch, name) for name in _LOADED)
+    return type(manager) is ClassManager
+
+
+def events_of(mapper: Mapper[Any]) -> Any:
+    """Return where to see who listens to the objects of a class."""
+    manager: Any = mapper.class_manager
+    return manager.dispatch
 
 
 def loads_eagerly(mapper: Mapper[Any]) -> bool:

@@ -18,8 +18,9 @@ from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
 from dbkit.queries.batches import batch_of
 from dbkit.queries.demand import block_that_loads, on_demand
+from dbkit.queries.listening import ORM_EXECUTE, is_overheard
 from dbkit.queries.lookup import Lookup
-from dbkit.queries.objects import loads_eagerly, maker, places_of, value_in_row
+from dbkit.queries.objects import events_of, loads_eagerly, maker, places_of, value_in_row
 from dbkit.queries.straight import Text
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
@@ -135,8 +136,9 @@ class Rows(Lookup[T]):
         transaction, mapper = transaction_of(where), self._the_mapper()
         self._refuse_if_any_is_missing(values)
         wanted: Any = self._asked().execution_options(yield_per=batch)
-        if self._goes_straight():
-            session = transaction.session
+        session = transaction.session
+        is_told = ORM_EXECUTE or events_of(mapper).load or (session is not None and is_overheard(session))
+        if self._goes_straight() and not is_told:
             if session is not None and session.may_write:
                 session.flush()
             result: Any = transaction.connect().execute(wanted, values)

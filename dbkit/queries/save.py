@@ -17,7 +17,7 @@ from dbkit.filters.marks import removal_of
 from dbkit.filters.tenants import ScopeCheck, looked_at_by
 from dbkit.queries.adding import adder_of
 from dbkit.queries.defaults import maker_of
-from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OUR_OWN, is_watched
+from dbkit.queries.listening import AFTER_BEGIN, AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_ENDS, OUR_OWN, is_watched
 from dbkit.queries.objects import is_alone
 from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
 from dbkit.queries.twins import can_be_lent, save_by_twin
@@ -121,8 +121,11 @@ class Saver:
         session, dispatch = transaction.session, self._dispatch
         if not self._is_able or (session is not None and (has_objects(session) or is_watched(session))):
             return False
-        if AFTER_FLUSH or AFTER_POSTEXEC or BEFORE_FLUSH[-1] is not OUR_OWN:
+        if AFTER_FLUSH or AFTER_POSTEXEC or AFTER_BEGIN or BEFORE_FLUSH[-1] is not OUR_OWN:
             return False
+        for listeners in OF_ENDS:
+            if listeners and session is None:
+                return False
         before, after = dispatch.before_update, dispatch.after_update
         if before.parent_listeners or after.parent_listeners or after.__class__ is not _EmptyListener and after:
             return False

@@ -19,6 +19,7 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.statements import needs_transaction
 from dbkit.engines.watch import Watch
 from dbkit.filters.owning import OWNED
+from dbkit.queries.listening import AFTER_BEGIN, ORM_EXECUTE, is_overheard
 from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING
@@ -76,9 +77,14 @@ def straight_connection(transaction: Transaction) -> TrackedConnection | None:
     connection = transaction.connection
     if connection is None:
         connection = transaction.make_connection()
+    if ORM_EXECUTE or AFTER_BEGIN:
+        return None
     session = transaction.session
-    if session is not None and session._nested_transaction is not None:
-        session.connection()  # it sends SAVEPOINT with its own next statement; this one must not be before it
+    if session is not None:
+        if is_overheard(session):
+            return None
+        if session._nested_transaction is not None:
+            session.connection()  # it sends SAVEPOINT with its own next statement; this one must not be before it
     if connection.__class__ is not TrackedConnection or connection._echo or connection._execution_options:
         return None
     dialect: Any = connection.dialect
