@@ -68,6 +68,14 @@ class Pair(Base):
     amount: Mapped[int | None] = mapped_column()
 
 
+class Long(Base):
+    """Is large, so that a few of it are many bytes."""
+
+    __tablename__ = "heap_long"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(sa.String(2000))
+
+
 class Numbered(Base):
     """Is made by the database altogether."""
 

@@ -59,6 +59,17 @@ class Bulk(Behaviour):
                 break
         return found
 
+    async def counted_stream(self, where: Any, statement: Any, **named: Any) -> int:
+        """Return how many rows a stream brings, and keep none."""
+        count = 0
+        if self.is_asyncio:
+            async for _ in streaming.astream(bare(where), statement, **named):
+                count += 1
+            return count
+        for _ in streaming.stream(bare(where), statement, **named):
+            count += 1
+        return count
+
     def rows(self, sql: str) -> list[Any]:
         with self.place.observer.connect() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(sql)]

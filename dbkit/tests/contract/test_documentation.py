@@ -319,6 +319,24 @@ class TestFastPath(ExampleCase):
         example.db.dispose()
 
 
+class TestPartsList(ExampleCase):
+    def test_a_list_is_stored_renewed_counted_and_thinned(self):
+        example = self.load("parts_list")
+        self.addCleanup(example.models.Base.registry.dispose)
+        self.addCleanup(example.models.Base.metadata.clear)
+        example.models.Base.metadata.create_all(example.db.engine)
+        done = example.take_over(f"p{number};part {number};{number}\n" for number in range(6000))
+        self.assertEqual((6000, 2, "INSERT"), (done.rows, done.statements, done.way))
+        self.assertEqual((1, 1), example.renew([("p7", "part 7", 70), ("new", "a new part", 5)]))
+        self.assertEqual(2, example.count({"p7": 10, "new": 1, "unknown": 3}))
+        self.assertEqual(705, example.value())
+        self.assertEqual(5999, example.drop_what_is_out_of_stock())
+        with self.assertRaises(DBDuplicateEntry):
+            example.take_over(["fresh;a fresh part;1", "p7;part 7;7"])
+        self.assertEqual(0, example.drop_what_is_out_of_stock())
+        example.db.dispose()
+
+
 class TestPages(testtools.TestCase):
     def test_every_program_stands_on_a_page(self):
         text = "\n".join(page.read_text(encoding="utf-8") for page in USER.glob("*.rst"))
