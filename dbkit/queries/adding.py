@@ -150,12 +150,22 @@ class Adder:
         values |= found
         if plan.expired:
             state._expire_attributes(values, plan.expired)
-        if session is None:
-            session = transaction.open_session()
-        known: Any = session  # as add() and flush() do it, without looking for what else there is to do
-        known._save_impl(state)
-        known._register_persistent({state})
+        self._join(session if session is not None else transaction.open_session(), state, values)
         return True
+
+    def _join(self, session: Any, state: Any, values: dict[str, Any]) -> None:
+        """Let a stored object be the session's: as add() and flush() do it, of which nobody wants to be told."""
+        key = (self._mapper._identity_class, tuple([values.get(name) for name in self._keys]), None)
+        if None in key[1] or key in session.identity_map._dict:
+            session._save_impl(state)
+            session._register_persistent({state})  # it finds the words for that
+            return
+        transaction = session._autobegin_t()
+        state.key, state.session_id, state.insert_order = key, session.hash_key, 1
+        state._orphaned_outside_of_session = False
+        session.identity_map.replace(state)
+        state._commit_all(values, session.identity_map)
+        transaction._new[state] = True
 
     def _is_busy(self, session: Any, values: dict[str, Any]) -> bool:
         """Return whether a flush of the session would do more than store this object, or tells somebody."""

@@ -10,6 +10,7 @@ import testtools
 from sqlalchemy import Column, ForeignKey, Integer, String, Table, select
 from sqlalchemy import inspect as look_at
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, raiseload, relationship
 
 import dbkit
@@ -20,7 +21,7 @@ from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT
 from dbkit.transaction.greenlets import in_task
 
 
-class Base(DeclarativeBase):
+class Base(AsyncAttrs, DeclarativeBase):
     """Of these tests alone."""
 
 
@@ -122,6 +123,8 @@ class TestRelationships(Behaviour):
                 error = self.assertRaises(HandleNotRequested, getattr, each, "room")
                 self.assertIn("await queries.arelated(..., 'room')", str(error))
                 self.assertEqual(1, (await queries.arelated(each, "room")).id)
+            desk = await DESK.aone(self.db, id=2)
+            self.assertEqual(1, (await desk.awaitable_attrs.room).id)
 
     async def test_rules_count_as_the_block_that_loads_says(self):
         room = await self.found(ROOM, 1)

@@ -63,6 +63,10 @@ class TestMappers(testtools.TestCase):
         self.assertTrue(state.persistent and not state.modified)
         self.assertIn(state, self.session._transaction._new)
         self.assertEqual((sa.inspect(Thing)._identity_class, (7,), None), state.key)
+        self.assertEqual(
+            (self.session.hash_key, state, self.session._transaction),
+            (state.session_id, self.session.identity_map._dict[state.key], self.session._autobegin_t()),
+        )
 
     def test_a_mapper_tells_what_an_insert_sends_and_asks_for(self):
         mapper, dialect = sa.inspect(Owner), self.session.connection().dialect
