@@ -6,6 +6,11 @@ Each function takes an Engine, a Connection or a Session first; in asyncio:
 
 from __future__ import annotations
 
+from dbkit.schema.deleted import (
+    change_deleted_column,
+    change_deleted_column_type_to_boolean,
+    change_deleted_column_type_to_id_type,
+)
 from dbkit.schema.dispatch import (
     DialectFunctionDispatcher,
     DialectMultiFunctionDispatcher,
@@ -21,6 +26,7 @@ from dbkit.schema.duplicates import (
     find_duplicates,
 )
 from dbkit.schema.facts import IndexFacts
+from dbkit.schema.foreign_keys import foreign_keys_suspended, suspend_fk_constraints_for_col_alter
 from dbkit.schema.indexes import (
     add_index,
     change_index_columns,
@@ -56,6 +62,9 @@ __all__ = [
     "PerDialect",
     "SoftDelete",
     "add_index",
+    "change_deleted_column",
+    "change_deleted_column_type_to_boolean",
+    "change_deleted_column_type_to_id_type",
     "change_index_columns",
     "column_exists",
     "constraint_exists",
@@ -68,6 +77,7 @@ __all__ = [
     "drop_old_duplicate_entries_from_table",
     "ensure_index",
     "find_duplicates",
+    "foreign_keys_suspended",
     "get_db_connection_info",
     "get_foreign_key_constraint_name",
     "get_indexes",
@@ -80,5 +90,6 @@ __all__ = [
     "per_dialect",
     "sanitize_db_url",
     "storage_engines",
+    "suspend_fk_constraints_for_col_alter",
     "table_exists",
 ]

@@ -136,15 +136,13 @@ def delete_duplicates(
     with reading(where) as connection:
         search = DuplicateSearch(connection, name, schema, columns, nulls, alive or soft_delete)
         search.keep(keep, soft_delete)
-    # two keys a row stand in a statement, and SQLite and PostgreSQL bound the number of values there
-    size = min(batch, 12_000 // len(search.keys))
     state = Deduplicated(name)
     while True:
         with reading(where) as connection:
-            pairs = search.pairs(connection, size * _BATCHES_PER_LOOK)
+            pairs = search.pairs(connection, batch * _BATCHES_PER_LOOK)
         gone = 0
-        for start in range(0, len(pairs), size):
-            some = pairs[start : start + size]
+        for start in range(0, len(pairs), batch):
+            some = pairs[start : start + batch]
             with changing(where) as connection:
                 certain = search.confirmed(connection, some)
                 if certain and before is not None:

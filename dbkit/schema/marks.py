@@ -16,6 +16,8 @@ from dbkit.schema.places import missing_column
 # Stays what it was: a row that is marked was not changed by anybody.
 _CHANGE_TIME = "updated_at"
 
+_NIL = uuid.UUID(int=0)
+
 
 @dataclass(frozen=True, slots=True)
 class SoftDelete:
@@ -58,7 +60,7 @@ class SoftDelete:
         if self.flavour == "time":
             return table.c[cast("str", self.moment)].is_(None)
         mark = table.c[self.mark]
-        return mark == sa.false() if self.flavour == "flag" else mark == _empty(mark)
+        return mark == sa.false() if self.flavour == "flag" else is_empty(mark)
 
     def values(self, table: Table) -> dict[str, Any]:
         """Return what the columns of a row become."""
@@ -74,9 +76,18 @@ class SoftDelete:
         return found
 
 
-def _empty(mark: ColumnElement[Any]) -> Any:
+def empty_of(kind: Any) -> Any:
+    """Return what the mark of a living row holds, of a key's type: 0, an empty text, the nil UUID."""
+    if isinstance(kind, sa.Uuid):
+        return _NIL if kind.as_uuid else str(_NIL)
+    if isinstance(kind, sa.CHAR) and kind.length == len(_NIL.hex):
+        return _NIL.hex  # so SQLAlchemy stores a UUID where the database has no type for it
+    return "" if isinstance(kind, sa.String) else 0
+
+
+def is_empty(mark: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a mark holds no key."""
     if isinstance(mark.type, sa.String):
-        return ""
-    if isinstance(mark.type, sa.Uuid):
-        return uuid.UUID(int=0) if mark.type.as_uuid else str(uuid.UUID(int=0))
-    return 0
+        return mark.in_(["", _NIL.hex, str(_NIL)])
+    found: ColumnElement[bool] = mark == empty_of(mark.type)
+    return found

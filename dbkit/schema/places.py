@@ -41,6 +41,11 @@ def changing(where: Any) -> Iterator[Connection]:
         yield found
 
 
+def is_engine(where: Any) -> bool:
+    """Return whether what is done has transactions of its own."""
+    return isinstance(where, Engine)
+
+
 def is_mysql(dialect: Dialect) -> bool:
     """Return whether it is MySQL or MariaDB, whichever the URL calls it."""
     return dialect.name in ("mysql", "mariadb")

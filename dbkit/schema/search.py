@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, case, func, literal, select, tuple_
 
 from dbkit.exceptions import SchemaMismatch, UsageError
 from dbkit.schema.inspection import columns_alone
@@ -15,6 +15,8 @@ from dbkit.schema.places import missing_column, shown
 Key = tuple[Any, ...]
 Pairs = list[tuple[Key, Key]]
 Nulls = Literal["differ", "equal"]
+_AT_ONCE = 500
+
 Keep = Literal["largest", "smallest"] | Callable[[Table], Sequence[Any]]
 
 
@@ -105,19 +107,32 @@ class DuplicateSearch:
 
     def confirmed(self, connection: Connection, pairs: Pairs) -> Pairs:
         """Return those of the pairs whose rows are still there and still the same; they are locked."""
+        return [each for some in _parts(pairs) for each in self._confirmed(connection, some)]
+
+    def _confirmed(self, connection: Connection, pairs: Pairs) -> Pairs:
         gone, kept = self.table.alias("dbkit_gone"), self.table.alias("dbkit_kept")
+        here, there = [gone.c[each.name] for each in self.keys], [kept.c[each.name] for each in self.keys]
         equal = [
             gone.c[each] == kept.c[each] if self._nulls_differ else gone.c[each].is_not_distinct_from(kept.c[each])
             for each in self.columns
         ]
-        here, there = [gone.c[each.name] for each in self.keys], [kept.c[each.name] for each in self.keys]
+        # each row meets the one that it was paired with, found by its key: without an index over the columns, any other
+        # join would compare all rows of the batch with all
+        if len(here) == 1:
+            kind = self.keys[0].type
+            chosen = [(literal(key, kind), literal(other, kind)) for (key,), (other,) in pairs]
+            partner = [there[0] == case(*chosen, value=here[0])]
+        else:
+            partner = [
+                each == case(*((self._are(here, [key]), literal(other[number], each.type)) for key, other in pairs))
+                for number, each in enumerate(there)
+            ]
         query = (
             select(*here, *(each.label(f"dbkit_kept_{number}") for number, each in enumerate(there)))
-            .select_from(gone.join(kept, and_(*equal)))
+            .select_from(gone.join(kept, and_(*partner)))
             .where(
                 self._are(here, [key for key, _ in pairs]),
-                self._are(there, list(dict.fromkeys(key for _, key in pairs))),
-                or_(*(one != other for one, other in zip(here, there, strict=True))),
+                *equal,
                 *self._counting(gone),
                 *self._counting(kept),
             )
@@ -128,11 +143,12 @@ class DuplicateSearch:
 
     def remove(self, connection: Connection, keys: list[Key], soft_delete: SoftDelete | None) -> None:
         """Delete rows, or mark them as deleted."""
-        chosen = self._are(self.keys, keys)
-        if soft_delete is None:
-            connection.execute(self.table.delete().where(chosen))
-        else:
-            connection.execute(self.table.update().where(chosen).values(soft_delete.values(self.table)))
+        for some in _parts(keys):
+            chosen = self._are(self.keys, some)
+            if soft_delete is None:
+                connection.execute(self.table.delete().where(chosen))
+            else:
+                connection.execute(self.table.update().where(chosen).values(soft_delete.values(self.table)))
 
     def _counting(self, table: Any) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = [] if self._alive is None else [self._alive.is_alive(table)]
@@ -142,7 +158,14 @@ class DuplicateSearch:
 
     @staticmethod
     def _are(columns: Sequence[Any], keys: list[Key]) -> ColumnElement[bool]:
+        if len(keys) == 1:
+            return and_(*(each == value for each, value in zip(columns, keys[0], strict=True)))
         if len(columns) == 1:
             one: ColumnElement[bool] = columns[0].in_([value for (value,) in keys])
             return one
         return tuple_(*columns).in_(keys)
+
+
+def _parts(items: list[Any]) -> list[list[Any]]:
+    """Return items in parts that a statement can take: databases bound the number of its values."""
+    return [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]

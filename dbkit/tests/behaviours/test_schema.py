@@ -8,12 +8,19 @@ from functools import cache
 import sqlalchemy as sa
 from oslo_db.sqlalchemy import utils as original
 from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.orm import Mapped, mapped_column
 
-from dbkit import schema
+from dbkit import models, schema
 from dbkit.exceptions import DBDuplicateEntry, DBNonExistentTable, SchemaMismatch, UsageError
+from dbkit.spec import Colour
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS, Product
 from dbkit.tests.behaviours.places import place
+
+#: The helpers don't know which colour they run in: one for each product is enough, where many statements are sent.
+FEW = frozenset(
+    each for each in ONE_PER_PRODUCT if (each.colour is Colour.ASYNCIO) is (each.product is Product.POSTGRESQL)
+)
 
 METADATA = sa.MetaData()
 PARENTS = sa.Table(
@@ -36,6 +43,14 @@ THINGS = sa.Table(
     sa.Column("updated_at", sa.DateTime),
     sa.UniqueConstraint("name", "deleted", "id", name="uq_things"),
 )
+
+
+class Guarded(models.SoftDeleteMixin, models.new_base()):
+    __tablename__ = "schema_guarded"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(sa.String(9))
+
+
 NAME = THINGS.name
 KIND = "Kind 100%"
 
@@ -127,7 +142,7 @@ class TestLooking(Helping):
             self.place.do("DROP TABLE IF EXISTS schema_old")
 
 
-@behaviours(ONE_PER_PRODUCT)
+@behaviours(FEW)
 class TestIndexes(Helping):
     async def test_they_are_made_found_changed_and_dropped(self):
         call = self.call
@@ -218,7 +233,7 @@ class TestIndexes(Helping):
         return next(each for each in await self.call(schema.describe_indexes, NAME) if each.constraint)
 
 
-@behaviours(SERVERS & ONE_PER_PRODUCT)
+@behaviours(SERVERS & FEW)
 class TestSchemas(Helping):
     async def test_a_table_of_another_schema_is_served(self):
         name = "dbkit_Other"
@@ -245,8 +260,7 @@ class TestSchemas(Helping):
         self.assertIn("in the schema", await self.refused(schema.index_exists, "nothing", "x", name))
 
 
-@behaviours(ONE_PER_PRODUCT)
-class TestDuplicates(Helping):
+class Duplicates(Helping):
     ROWS = ((1, "a", "k"), (2, "a", "k"), (3, "b", "k"), (4, "a", None), (5, "a", None), (6, "b", "k"), (7, "a", "k"))
 
     def setUp(self):
@@ -263,6 +277,13 @@ class TestDuplicates(Helping):
         with self.place.observer.connect() as connection:
             return list(connection.execute(sa.select(THINGS.c.id).order_by(THINGS.c.id)).scalars())
 
+    @property
+    def table_name(self):
+        return self.place.observer.dialect.identifier_preparer.quote_identifier(NAME)
+
+
+@behaviours(FEW)
+class TestDuplicates(Duplicates):
     async def test_one_of_each_stays(self):
         told = []
         self.assertEqual(3, await self.call(schema.count_duplicates, NAME, "name", KIND))
@@ -297,10 +318,6 @@ class TestDuplicates(Helping):
             [(i, d, int(n)) for i, d, n in sorted(rows)],
         )
 
-    @property
-    def table_name(self):
-        return self.place.observer.dialect.identifier_preparer.quote_identifier(NAME)
-
     async def test_what_refers_to_a_row_can_be_moved_before_it_goes(self):
         self.place.do("INSERT INTO schema_parents (id) VALUES (1), (2)")
         with self.place.observer.connect() as connection:
@@ -320,6 +337,72 @@ class TestDuplicates(Helping):
         for wrong in ({"keep": "newest"}, {"batch": 0}, {"nulls": "same"}, {"soft_delete": schema.SoftDelete("x")}):
             await refused(schema.delete_duplicates, NAME, "name", error=UsageError, **wrong)
         await refused(schema.delete_duplicates, NAME, "name", soft_delete=schema.SoftDelete(mark="gone"))
+
+
+@behaviours(ONE_PER_PRODUCT & BLOCKING)
+class TestDuplicatesByEngine(Duplicates):
+    """Each batch has a transaction of its own."""
+
+    async def test_what_is_cut_off_goes_on_where_it_was(self):
+        def stop(so_far):
+            raise KeyError("enough")
+
+        with self.raising(KeyError):
+            schema.delete_duplicates(self.db.engine, NAME, "name", KIND, batch=1, progress=stop)
+        self.assertEqual(6, len(self.ids()))
+        self.assertEqual(2, schema.delete_duplicates(self.db.engine, NAME, "name", KIND, batch=1).rows)
+        self.assertEqual([4, 5, 6, 7], self.ids())
+
+    async def test_one_of_a_group_stays_whatever_others_do_meanwhile(self):
+        kept = {1: 2, 3: 4, 5: 6}
+        with self.place.observer.connect() as connection:
+            connection.execute(THINGS.delete())
+        self.fill([(each, name, "k") for each, name in zip(range(1, 7), "aabbcc", strict=True)])
+        seen = []
+
+        def meddle(so_far):
+            if not seen:
+                ((gone,), _) = so_far.deleted[0]
+                seen.extend([gone, *(kept.keys() - {gone})])
+                self.place.do(f"DELETE FROM {self.table_name} WHERE id = {kept[seen[1]]}")
+                self.place.do(f"UPDATE {self.table_name} SET name = 'z' WHERE id = {kept[seen[2]]}")
+
+        done = schema.delete_duplicates(self.db.engine, NAME, "name", KIND, batch=1, progress=meddle)
+        first, second, third = seen
+        self.assertEqual((1, 0), (done.rows, done.skipped))
+        self.assertEqual(sorted([kept[first], second, third, kept[third]]), self.ids())
+
+    async def test_a_connection_knows_which_product_it_leads_to(self):
+        product = schema.per_dialect("*")(lambda where: "another")
+        product.on("mariadb")(lambda where: "mariadb")
+        with self.db.engine.connect() as connection:
+            self.assertEqual("mariadb" if self.is_mariadb else "another", product(connection))
+        self.assertEqual("another", product(self.db.engine.url))
+
+
+@behaviours(ONE_PER_PRODUCT)
+class TestTablesWithRules(Helping):
+    async def test_rules_of_models_do_not_count_for_migrations(self):
+        place(self.combination.product)
+        table = Guarded.__table__
+        with self.place.observer.connect() as connection:
+            table.drop(connection, checkfirst=True)
+            table.create(connection)
+            rows = [{"id": each, "name": "n", "deleted": each if each < 3 else 0} for each in range(1, 6)]
+            connection.execute(table.insert(), rows)
+        self.addCleanup(table.drop, self.place.observer)
+        name, call = table.name, self.call
+        await call(schema.add_index, name, "ix_g", ["name"])
+        await call(schema.change_index_columns, name, "ix_g", ["name", "id"])
+        await call(schema.drop_index, name, "ix_g")
+        marks = schema.SoftDelete()
+        self.assertEqual(
+            [4, 2], [await call(schema.count_duplicates, name, "name", alive=each) for each in (None, marks)]
+        )
+        await call(schema.delete_duplicates, name, "name", alive=marks, before=lambda connection, pairs: None)
+        await call(schema.change_deleted_column, name, "flag")
+        left = self.place.ask(f"SELECT id FROM {name} ORDER BY id")
+        self.assertEqual([1, 2, 5], left)  # gone for good, and those that were marked are not looked at
 
 
 @behaviours(ONE_PER_PRODUCT & BLOCKING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import uuid
 import warnings
 from urllib.parse import urlparse
 
@@ -13,7 +14,7 @@ from oslo_db.sqlalchemy import utils as original
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 import dbkit
-from dbkit import schema
+from dbkit import models, schema
 from dbkit.exceptions import InvalidURL, SchemaMismatch, UsageError
 from dbkit.schema.facts import parsed
 
@@ -275,7 +276,7 @@ class TestDuplicates(testtools.TestCase):
         table.create(engine)
         flag = schema.SoftDelete("flag", mark="flag", moment=None)
         for nulls, keep, marks, batch in itertools.product(
-            ("differ", "equal"), ("largest", "smallest"), (None, flag), (1, 3, 500)
+            ("differ", "equal"), ("largest", "smallest"), (None, flag), (2, 500)
         ):
             keys = chance.sample(list(itertools.product(range(6), repeat=2)), 20)
             rows = [
@@ -331,6 +332,28 @@ class TestDuplicates(testtools.TestCase):
                 rows = connection.execute(sa.select(table).order_by(table.c.id)).all()
             self.assertEqual(["a" if marks.flavour == "key" else "", ""], [row.deleted for row in rows])
             self.assertEqual([False, True, None], [row.deleted_at is None for row in rows] + [rows[0].updated_at])
+
+    def test_the_nil_uuid_of_models_is_a_living_rows_mark(self):
+        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        self.addCleanup(engine.dispose)
+
+        class Marked(models.SoftDeleteMixin, models.new_base()):
+            __tablename__ = "t"
+            id = mapped_column(sa.Uuid, primary_key=True, default=uuid.uuid4)
+            x = mapped_column(sa.Integer)
+
+        Marked.__table__.create(engine)
+        with Session(engine) as session, session.begin():
+            session.add_all([Marked(x=1) for _ in range(3)])
+        self.assertEqual(2, schema.delete_duplicates(engine, "t", "x", soft_delete=schema.SoftDelete()).rows)
+        with Session(engine) as session:
+            found = session.scalars(sa.select(Marked)).all()
+        self.assertEqual(2, len([each for each in found if each.deleted == each.id]))
+        schema.change_deleted_column_type_to_boolean(engine, "t")
+        schema.change_deleted_column_type_to_id_type(engine, "t")
+        with Session(engine) as session:
+            again = {each.id: each.deleted for each in session.scalars(sa.select(Marked))}
+        self.assertEqual({each.id: each.deleted for each in found}, again)
 
     def test_a_table_without_a_primary_key_is_refused(self):
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
