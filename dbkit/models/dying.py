@@ -10,7 +10,7 @@ from sqlalchemy import Table, event, select
 from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty, Session, with_parent
 from sqlalchemy.orm.attributes import flag_modified, instance_state, set_attribute
 from sqlalchemy.orm.base import NO_RAISE, PASSIVE_OFF
-from sqlalchemy.orm.exc import UnmappedColumnError
+from sqlalchemy.orm.exc import ObjectDeletedError, UnmappedColumnError
 
 from dbkit.exceptions import DBDataError, InvalidModel
 from dbkit.models.columns import column_of
@@ -20,6 +20,7 @@ from dbkit.models.timestamps import is_change_time
 MARKED = "dbkit.marked"
 """In the ``info`` of a class manager: how the objects of the class are marked."""
 
+_EXPLAINS = "dbkit.explains"
 _LOADED_BY_SELECT = frozenset({"dynamic", "write_only"})
 
 
@@ -63,6 +64,25 @@ def _note_marking(mapper: Mapper[Any], class_: type) -> None:
         marking = marking_of(each.local_table)
         if marking is not None and isinstance(each.local_table, Table):
             mapper.class_manager.info[MARKED] = MarkedClass(each, each.local_table, marking)
+            _explain_loads(mapper.class_manager)
+
+
+def _explain_loads(manager: Any) -> None:
+    """Let a session of a block say what has become of a row that expired attributes are loaded from."""
+    load = manager.expired_attribute_loader
+
+    def loaded(state: InstanceState[Any], toload: Any, passive: Any) -> Any:
+        try:
+            return load(state, toload, passive)
+        except ObjectDeletedError as error:
+            explain = getattr(state.session, "explain", None)
+            if explain is not None:
+                explain(state, error)
+            raise
+
+    if _EXPLAINS not in manager.info:
+        manager.info[_EXPLAINS] = True
+        manager.expired_attribute_loader = loaded
 
 
 def marked_class(model: Any) -> MarkedClass | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import Table, event
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.attributes import instance_state as object_state
 from sqlalchemy.orm.exc import StaleDataError
@@ -16,6 +17,7 @@ from dbkit.exceptions import DBReadOnly, TransactionManaged
 from dbkit.models.dying import MARKED, condemn
 from dbkit.models.marking import RULE
 from dbkit.transaction.dying import prepare
+from dbkit.transaction.gone import gone_row
 from dbkit.transaction.seen import forget_hidden, guarded_objects
 from dbkit.transaction.stale_flush import stale_flush, versions_of
 
@@ -97,6 +99,24 @@ class BlockSession(Session):
                 super().delete(instance)  # says what is wrong
             self.add(instance)  # a detached one
         condemn(self, instance)
+
+    def refresh(self, instance: object, *args: Any, **kw: Any) -> None:
+        """Read an object anew.
+
+        :raises StaleRow: its row is marked as deleted, or is not there any more for this session; SQLAlchemy's
+            ``ObjectDeletedError`` is a class of that error too.
+        """
+        try:
+            super().refresh(instance, *args, **kw)
+        except InvalidRequestError as error:
+            self.explain(object_state(instance), error)
+            raise
+
+    def explain(self, state: InstanceState[Any], error: InvalidRequestError) -> None:
+        """Raise the typed error for an object that could not be read anew, if there is one."""
+        gone = gone_row(self, state, error)
+        if gone is not None:
+            raise gone from error
 
     def _off(self) -> frozenset[str]:
         """Return the names of the rules that do not count now."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 import dbkit
 from dbkit import models
@@ -43,8 +45,55 @@ class Mortal(Behaviour):
         return self.place.ask(f"SELECT id FROM {table.name} ORDER BY id")
 
 
+def _past_the_session(session: Any, model: Any, statement: Any = None) -> None:
+    """Mark a row as another client would: the session is not told."""
+    connection = session.connection()
+    told, connection.on_hidden = connection.on_hidden, None
+    connection.execute(sa.delete(sa.inspect(model).base_mapper.local_table) if statement is None else statement)
+    connection.on_hidden = told
+
+
 @behaviours(ONE_PER_PRODUCT)
 class TestDeletedObjects(Mortal):
+    async def test_an_object_that_others_have_deleted_says_so_when_it_is_read_anew(self):
+        await self.store_all(Cat(id=1), Label(id="1", name="x"))
+
+        def expired(session: Any, each: Any) -> Any:
+            session.expire(each)
+            return each.lives if isinstance(each, Cat) else each.name
+
+        for read in (lambda s, each: s.refresh(each), expired):
+            for model, key in ((Cat, 1), (Label, "1")):
+                with self.raising(KeyError):
+                    async with self.writer() as session:
+                        one = await session.get(model, key)
+                        await session.run_sync(_past_the_session, model)
+                        with self.raising(StaleRow) as caught:
+                            await session.run_sync(read, one)
+                        error = caught.error
+                        self.assertEqual(
+                            (Staleness.DELETED, key, sa.inspect(model).base_mapper.local_table.name),
+                            (error.reason, error.key, error.table),
+                        )
+                        self.assertIsInstance(error, ObjectDeletedError)
+                        self.assertIsInstance(error.__cause__, sa.exc.InvalidRequestError)
+                        self.assertEqual(str(error), str(pickle.loads(pickle.dumps(error))))
+                        self.assertIsNone(await session.get(model, key))
+                        raise KeyError
+
+    async def test_an_object_whose_row_is_gone_is_missing(self):
+        await self.store_all(Cat(id=1))
+        async with self.writer.without("soft_delete")() as session:
+            cat = await session.get(Cat, 1)
+            await session.run_sync(_past_the_session, Cat, sa.delete(Cat.__table__))
+            await session.run_sync(_past_the_session, Cat)
+            with self.raising(StaleRow) as caught:
+                await session.refresh(cat)
+            self.assertIs(Staleness.MISSING, caught.error.reason)
+            with self.raising(sa.exc.InvalidRequestError) as plain:  # of no session
+                await session.refresh(Cat(id=2))
+            self.assertNotIsInstance(plain.error, StaleRow)
+
     async def test_a_tree_dies_leaves_the_session_and_lives_again(self):
         for flavour, family in FAMILIES.items():
             await self.store_all(family.tree(1), family.tree(2))
