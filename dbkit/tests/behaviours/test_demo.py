@@ -29,6 +29,7 @@ from dbkit.cmd.demo.workload import Answer, Crew, functions_of, may_run_again, p
 from dbkit.cmd.main import main
 from dbkit.exceptions import BackendNotAvailable, CommitUnknown, DBDeadlock, DBDuplicateEntry, DBLockTimeout
 from dbkit.testing import servers
+from dbkit.tests import warm
 
 LARGE = ("--rows", "300", "--operations", "200")  # has each kind of request and each error
 SMALL = ("--rows", "100", "--operations", "40")
@@ -125,17 +126,10 @@ class TestTheDemoOnSQLite(DemoTestCase):
 
 
 class TestTheDemoAsACommand(DemoTestCase):
-    def command(self, *arguments, prelude=None, **options):
+    def command(self, *arguments, prelude=None):
         """Run the command in a process of its own, whose end is waited for."""
         how = ["-c", prelude] if prelude else ["-m", "dbkit"]
-        return subprocess.run(
-            [sys.executable, *how, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-            **options,
-        )
+        return warm.run(*how, *arguments, timeout_s=PATIENCE_S)
 
     def test_it_runs_as_a_module(self):
         done = self.command("demo", *SMALL)
@@ -143,17 +137,13 @@ class TestTheDemoAsACommand(DemoTestCase):
         self.assertIn(HOLD, done.stdout)
 
     def test_it_runs_as_the_module_of_the_console_script(self):
-        done = subprocess.run(
-            [sys.executable, "-m", "dbkit.cmd.main", "demo", *SMALL],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        done = warm.run("-m", "dbkit.cmd.main", "demo", *SMALL, timeout_s=PATIENCE_S)
         self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
 
     def test_it_writes_to_what_knows_no_unicode(self):
-        done = self.command("demo", *SMALL, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+        command = [sys.executable, "-m", "dbkit", "demo", *SMALL]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment)
         self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
 
     def test_without_an_asyncio_driver_it_says_what_to_install_and_that_it_can_go_without(self):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 import unittest
 from pathlib import Path
 
 import fixtures
+
+from dbkit.tests import warm
 
 
 class Outcomes(unittest.TestResult):
@@ -85,10 +86,7 @@ class SuiteFolder(fixtures.Fixture):
 
     def run(self, *names, **environment):
         """Run modules, classes or tests; a variable that is None is taken out of the environment."""
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, *names], cwd=self.path, capture_output=True, text=True, check=False,
-            timeout=300, env=environment_with(**environment),
-        )  # fmt: skip
+        done = warm.run("-m", __name__, *names, cwd=self.path, timeout_s=300, env=environment_with(**environment))
         if done.returncode:
             raise AssertionError(done.stderr)
         return Ran(done.stdout)

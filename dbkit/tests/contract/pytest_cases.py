@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from collections import Counter
 from importlib.util import find_spec
@@ -14,6 +12,8 @@ from pathlib import Path
 
 import fixtures
 import testtools
+
+from dbkit.tests import warm
 
 ROOT = Path(__file__).parents[3]
 BOUND_S = 240
@@ -139,14 +139,14 @@ class PytestCase(testtools.TestCase):
             self.write("pytest.ini", CONFIGURATION + textwrap.dedent(settings))
         self.write("test_it.py", f"import pytest\nfrom bank import *\n{textwrap.dedent(test)}")
         self.write("conftest.py", conftest)
-        command = [sys.executable, "-m", "pytest", f"--rootdir={self.folder}", f"-c{self.folder / 'pytest.ini'}"]
-        command += [
+        command = [
+            "-m", "pytest", f"--rootdir={self.folder}", f"-c{self.folder / 'pytest.ini'}",
             "-pno:cacheprovider",
             "-precorder",
             *options,
             *([] if random else ["-p", "no:randomly"]),
             str(self.folder),
-        ]
+        ]  # fmt: skip
         record = self.folder / "record"
         record.write_text("[]")
         mine = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -155,8 +155,6 @@ class PytestCase(testtools.TestCase):
             "DBKIT_TEST_REQUIRE": "", "DBKIT_TEST_BACKENDS": "", "PYTHONDONTWRITEBYTECODE": "1", **environment,
         }  # fmt: skip
         # in this project's folder, so that it shares the servers of the run
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=BOUND_S, check=False, cwd=ROOT, env={**mine, **theirs}
-        )
+        done = warm.run(*command, timeout_s=BOUND_S, cwd=ROOT, env={**mine, **theirs})
         self.addDetail("pytest", testtools.content.text_content(done.stdout + done.stderr))
         return Run(done.returncode, done.stdout + done.stderr, json.loads(record.read_text()))

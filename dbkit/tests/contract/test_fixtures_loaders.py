@@ -22,6 +22,7 @@ from dbkit.testing.fixtures import (
     optimize_package_test_loader,
 )
 from dbkit.testing.fixtures.scenarios import expand
+from dbkit.tests import warm
 from dbkit.tests.contract.fixture_suites import SuiteFolder, environment_with, of_class
 
 SUITE = """
@@ -311,10 +312,8 @@ class TestPytest(testtools.TestCase):
     """
         )
         folder = self.useFixture(SuiteFolder()).write(test_it=text)
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=folder.path,
-            capture_output=True, text=True, timeout=300, check=False, env=environment_with(DBKIT_TEST_BACKENDS=None),
-        )  # fmt: skip
+        command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
+        done = warm.run(*command, cwd=folder.path, env=environment_with(DBKIT_TEST_BACKENDS=None))
         self.assertIn("1 failed, 16 passed", done.stdout, done.stdout)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import textwrap
 
 import testtools
@@ -13,6 +11,7 @@ from oslo_db.sqlalchemy import test_fixtures as theirs
 
 from dbkit.testing import fixtures as ours
 from dbkit.testing import servers
+from dbkit.tests import warm
 from dbkit.tests.contract.fixture_suites import SuiteFolder, environment_with
 from dbkit.tests.contract.test_documentation import USER
 
@@ -30,10 +29,7 @@ class TestPage(testtools.TestCase):
         self.assertLess(len(BLOCKS[0].split("\n\n\n")[0].split("\n")), 16)
         folder = self.useFixture(SuiteFolder()).write(test_accounts=BLOCKS[0])
         for runner in (["testtools.run", "test_accounts"], ["unittest"]):
-            done = subprocess.run(
-                [sys.executable, "-m", *runner], cwd=folder.path, capture_output=True, text=True, check=False,
-                env=environment_with(DBKIT_TEST_BACKENDS=None),
-            )  # fmt: skip
+            done = warm.run("-m", *runner, cwd=folder.path, env=environment_with(DBKIT_TEST_BACKENDS=None))
             self.assertEqual(0, done.returncode, done.stdout + done.stderr)
             self.assertIn("Ran 1 test", done.stdout + done.stderr)
 

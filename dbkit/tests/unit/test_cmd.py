@@ -6,13 +6,12 @@ import contextlib
 import io
 import json
 import logging
-import subprocess
-import sys
 
 import testtools
 
 from dbkit.cmd.command import without_secrets
 from dbkit.cmd.main import main
+from dbkit.tests import warm
 
 
 class CommandTestCase(testtools.TestCase):
@@ -74,9 +73,7 @@ class TestTheCommandLine(CommandTestCase):
     def test_without_its_extra_it_says_in_one_line_what_to_install(self):
         for package in ("cliff", "rich"):
             script = f"import sys; sys.modules[{package!r}] = None; from dbkit.cmd.main import main; sys.exit(main())"
-            done = subprocess.run(
-                [sys.executable, "-c", script, "demo"], capture_output=True, text=True, timeout=60, check=False
-            )
+            done = warm.run("-c", script, "demo", timeout_s=60)
             self.assertEqual((1, ""), (done.returncode, done.stdout))
             self.assertEqual(
                 f"dbkit: {package} is not installed, which the command needs: pip install 'dbkit[cli]'\n", done.stderr
@@ -167,9 +164,7 @@ class TestServerNames(CommandTestCase):
             self.assertEqual(2, code)
             self.assertIn("argument --rows", complained)  # so --server was understood
         for command in (("dbkit", "demo", "--server"), ("dbkit.testing.servers", "--kind")):
-            done = subprocess.run(
-                [sys.executable, "-m", *command, "oracle"], capture_output=True, text=True, timeout=60, check=False
-            )
+            done = warm.run("-m", *command, "oracle", timeout_s=60)
             self.assertEqual((2, ""), (done.returncode, done.stdout))
             self.assertRegex(done.stderr, "mariadb.*mysql.*postgresql")
 

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import unittest
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from benchmarks.places import BACKENDS, Place, prepared
 from benchmarks.report import Row
 from benchmarks.subjects.catalogue import missing
 from benchmarks.subjects.subject import Opened, Subject, blocking
+from dbkit.tests import warm
 
 ROOT = Path(__file__).parents[3]
 ROWS = 3_000
@@ -144,8 +144,7 @@ class TestChecks(unittest.TestCase):
 class TestCommand(unittest.TestCase):
     def run_bayer(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # in a process of its own: the command keeps itself on one processor
-        command = [sys.executable, "-m", "benchmarks", "bayer", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        return warm.run("-m", "benchmarks", "bayer", *arguments, cwd=ROOT)
 
     def test_it_prints_both_tables_and_writes_them_as_json_and_rest(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

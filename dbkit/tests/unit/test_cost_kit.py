@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import json
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchmarks.kit.timing import Times
 from benchmarks.places import BACKENDS, administered
 from benchmarks.subjects.catalogue import missing
 from dbkit.testing import servers
+from dbkit.tests import warm
 
 ROOT = Path(__file__).parents[3]
 
@@ -190,8 +190,7 @@ class TestTargets(unittest.TestCase):
 class TestCommand(unittest.TestCase):
     def run_kit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # in a process of its own: the command keeps itself on one processor
-        command = [sys.executable, "-m", "benchmarks", "kit", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        return warm.run("-m", "benchmarks", "kit", *arguments, cwd=ROOT)
 
     def test_it_prints_a_table_with_its_target_and_writes_the_same_as_json(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
