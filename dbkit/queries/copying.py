@@ -18,7 +18,10 @@ from dbkit.queries.copytypes import Unwritable, type_for
 from dbkit.queries.grid import Grid, Row
 from dbkit.queries.target import Target
 
-_RELATION = text("SELECT relkind, relrowsecurity, relhasrules FROM pg_class WHERE oid = CAST(:name AS regclass)")
+_RELATION = text(
+    "SELECT relkind, relrowsecurity, relhasrules, ARRAY(SELECT CAST(attname AS text) FROM pg_attribute"
+    " WHERE attrelid = pg_class.oid AND attidentity = 'a') AS always FROM pg_class WHERE oid = CAST(:name AS regclass)"
+)
 
 
 class Defaults:
@@ -79,8 +82,8 @@ def reason_against_columns(dialect: Dialect, target: Target, given: Sequence[str
     return None if some else "there is a value for no column"
 
 
-def reason_against_table(connection: TrackedConnection, target: Target) -> str | None:
-    """Ask the server why a table cannot take COPY; None if it can.
+def reason_against_table(connection: TrackedConnection, target: Target, given: Sequence[str]) -> str | None:
+    """Ask the server why a table cannot take rows with values for these columns by COPY; None if it can.
 
     It also lets the transaction begin, which SQLAlchemy does for asyncpg with the first statement.
     """
@@ -90,6 +93,9 @@ def reason_against_table(connection: TrackedConnection, target: Target) -> str |
         return "it is no table"
     if found.relrowsecurity:
         return "the table has row-level security"
+    made = next((key for key in given if target.table.columns[key].name in found.always), None)
+    if made is not None:
+        return f"an INSERT is refused that has a value for the column {made!r}, and COPY takes it"
     return "the table has rules" if found.relhasrules else None
 
 

@@ -72,6 +72,15 @@ def _bytes(value: bytes) -> str:
     return "\\\\x" + value.hex()
 
 
+def _exact(value: float) -> str:
+    # the shortest text that means a number of eight bytes may round to another one of four
+    return str(decimal.Decimal(value))
+
+
+def _fifteen(value: float) -> str:
+    return format(value, ".15g")
+
+
 def _interval(value: datetime.timedelta) -> str:
     # each part with its sign: what one without means depends on the server's IntervalStyle
     return f"{value.days:+d} days {value.seconds:+d} secs {value.microseconds:+d} microseconds"
@@ -94,8 +103,17 @@ _MOMENTS: Writers = {datetime.datetime: datetime.datetime.isoformat}
 _DAYS: Writers = {datetime.date: datetime.date.isoformat}
 _BYTES: Writers = {bytes: _bytes, bytearray: _bytes, memoryview: _bytes}
 
-#: asyncpg stores infinity where the last or first moment of Python is given (asyncpg/pgproto/codecs/datetime.pyx).
-_IN_ASYNCPG: dict[type, Write] = {datetime.datetime: _moment, datetime.date: _day}
+#: By driver: how values of a class are written, in a column that takes Decimals or not.
+_BY_DRIVER: Mapping[str, Mapping[tuple[type, bool], Write]] = {
+    # it sends a float8, of which the server's cast to numeric takes DBL_DIG digits: float8_numeric() in numeric.c
+    "psycopg": {(float, True): _fifteen},
+    "asyncpg": {
+        (float, True): _exact,
+        # infinity is stored where the last or first moment of Python is given: pgproto/codecs/datetime.pyx
+        (datetime.datetime, False): _moment,
+        (datetime.date, False): _day,
+    },
+}
 
 #: The first that fits counts.
 _WRITERS: tuple[tuple[type[Any], Writers], ...] = (
@@ -118,12 +136,13 @@ _WRITERS: tuple[tuple[type[Any], Writers], ...] = (
 def type_for(kind: Any, dialect: Dialect) -> Type | None:
     """Return how the values of a column are written; None if nothing is known of its type."""
     is_decorated = isinstance(kind, sa.TypeDecorator)
+    is_short = isinstance(kind, sa.REAL) and dialect.driver != "psycopg2"  # which writes numbers as text itself
     kind = kind.dialect_impl(dialect)
     kind = getattr(kind, "impl_instance", kind)
     has_zone = bool(getattr(kind, "timezone", False))
     for known, writers in _WRITERS:
         if isinstance(kind, known):
-            writers = _as_driver(writers, dialect)
+            writers = {int: str, float: _exact} if is_short else _as_driver(writers, dialect)
             return Type(writers, is_wrapped=isinstance(kind, (sa.JSON, sa.LargeBinary)), has_zone=has_zone)
     if isinstance(kind, sa.ARRAY):
         return _array_type(kind, dialect)
@@ -133,9 +152,9 @@ def type_for(kind: Any, dialect: Dialect) -> Type | None:
 
 
 def _as_driver(writers: Writers, dialect: Dialect) -> Writers:
-    if dialect.driver != "asyncpg":
-        return writers
-    return {each: _IN_ASYNCPG.get(each, write) for each, write in writers.items()}
+    """Return the writers with what a driver does otherwise than Python's own text would."""
+    own = _BY_DRIVER.get(dialect.driver.removesuffix("_async"), {})
+    return {each: own.get((each, decimal.Decimal in writers), write) for each, write in writers.items()}
 
 
 # -- what has parts, which a comma divides ----------------------------------------------------------------------------

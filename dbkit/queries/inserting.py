@@ -73,8 +73,7 @@ class Inserter:
         self._target = target
         self._returning = returning
         self._known: dict[tuple[str, ...], str | None] = {}
-        self._asked = False
-        self._against: str | None = None
+        self._against: dict[tuple[str, ...], str | None] = {}
 
     def insert(self, connection: TrackedConnection, grids: Sequence[Grid]) -> Written:
         """Insert rows, in their order."""
@@ -123,10 +122,9 @@ class Inserter:
         why = self._known[given]
         if why is not None:
             return why
-        if not self._asked or not connection.used:
-            self._against = reason_against_table(connection, self._target)
-            self._asked = True
-        return self._against
+        if given not in self._against or not connection.used:
+            self._against[given] = reason_against_table(connection, self._target, given)
+        return self._against[given]
 
     def _execute(self, connection: TrackedConnection, grid: Grid) -> list[Any]:
         table, run = self._target.table, grid.rows

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import Range
 
+from dbkit.exceptions import DBError
 from dbkit.tests.behaviours import grains, heaps
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import POSTGRESQL
@@ -22,6 +23,13 @@ _STRANGE = sa.Table(
     sa.Column("zoned", sa.DateTime(timezone=True)),
     sa.Column("numbers", pg.ARRAY(sa.Integer)),
     sa.Column("span", pg.INT4RANGE()),
+    sa.Column("label", sa.Text()),
+)
+
+_ALWAYS = sa.Table(
+    "grain_always",
+    grains.METADATA,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
     sa.Column("label", sa.Text()),
 )
 
@@ -76,6 +84,12 @@ class TestCopiedTypes(Bulk):
             self.assertEqual("INSERT", done.way, name)
             self.assertIn(reason, str(done.reason))
             self.assertEqual(1, len(self.rows("DELETE FROM grain_strange RETURNING id")))
+
+    async def test_a_key_that_only_the_server_makes_is_refused_as_by_insert(self):
+        done = await self.do("insert_many", self.db, _ALWAYS, [{"label": "a"}])
+        self.assertEqual("COPY", done.way)
+        await self.raises(DBError, lambda: self.do("insert_many", self.db, _ALWAYS, [{"id": 7, "label": "b"}]))
+        self.assertEqual([("a",)], self.rows("SELECT label FROM grain_always"))
 
     async def test_a_text_that_is_none_is_told_before_anything_is_sent(self):
         async with self.writer() as session:
