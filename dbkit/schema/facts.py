@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, column, func, select, table
 
-from dbkit.schema.places import let_errors_be_told, look
+from dbkit.schema.places import is_mysql, let_errors_be_told, look
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class IndexFacts:
     :param parts: the same as texts, expressions too.
     :param condition: which rows it holds, as a text; None if it holds all.
     :param included: columns that it holds besides, PostgreSQL's INCLUDE.
+    :param sorting: how columns are sorted, by their names, where that is not the usual: ``("desc",)``,
+        ``("desc", "nulls_last")``.
     :param constraint: the constraint that it belongs to; it comes and goes with that.
     :param options: what ``sqlalchemy.Index`` is given to make it so: ``postgresql_using``, ``mysql_length`` ...
 
@@ -32,6 +34,7 @@ class IndexFacts:
     unique: bool = False
     condition: str | None = None
     included: tuple[str, ...] = ()
+    sorting: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constraint: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -43,7 +46,8 @@ class IndexFacts:
     def __str__(self) -> str:
         kind = "unique index" if self.unique else "index"
         rows = "" if self.condition is None else f" where {self.condition}"
-        return f"{kind} {self.name!r} over ({', '.join(self.parts)}){rows}"
+        parts = [" ".join((each, *self.sorting.get(each, ()))) for each in self.parts]
+        return f"{kind} {self.name!r} over ({', '.join(parts)}){rows}"
 
 
 def index_facts(connection: Connection, name: str, schema: str | None) -> list[IndexFacts]:
@@ -57,18 +61,32 @@ def index_facts(connection: Connection, name: str, schema: str | None) -> list[I
         return list(_on_sqlite(connection, name, schema))
     found = inspector.get_indexes(name, schema=schema)
     let_errors_be_told(connection)
-    return [_from_inspector(each) for each in found]
+    sortings = _sortings_on_mysql(connection, name, schema) if is_mysql(connection.dialect) else {}
+    return [_from_inspector(each, sortings.get(each["name"] or "", {})) for each in found]
 
 
-def _from_inspector(found: Mapping[str, Any]) -> IndexFacts:
+def _sortings_on_mysql(connection: Connection, name: str, schema: str | None) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return which columns of which indexes are sorted downwards; the inspector does not tell."""
+    # no SHOW INDEX FROM: a block lets no text through that seems to read the rows of a table with rules
+    names = ("table_schema", "table_name", "index_name", "column_name", "collation")
+    statistics = table("statistics", *map(column, names), schema="information_schema")
+    query = select(statistics.c.index_name, statistics.c.column_name).where(
+        statistics.c.table_schema == (schema or func.database()),
+        statistics.c.table_name == name,
+        statistics.c.collation == "D",
+        statistics.c.column_name.is_not(None),
+    )
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for index, of in connection.execute(query):
+        found.setdefault(index, {})[of] = ("desc",)
+    return found
+
+
+def _from_inspector(found: Mapping[str, Any], sorting: Mapping[str, tuple[str, ...]]) -> IndexFacts:
     columns = tuple(found["column_names"])
     options = {key: value for key, value in found.get("dialect_options", {}).items() if value}
     included = tuple(options.pop("postgresql_include", ()))
     condition = options.pop("postgresql_where", None)
-    # MySQL's FULLTEXT and SPATIAL stand beside the options
-    kind = found.get("type")
-    if kind and kind != "UNIQUE":
-        options["mysql_prefix"] = kind
     return IndexFacts(
         name=found["name"],
         columns=columns,
@@ -76,6 +94,7 @@ def _from_inspector(found: Mapping[str, Any]) -> IndexFacts:
         unique=bool(found["unique"]),
         condition=None if condition is None else str(condition),
         included=included,
+        sorting=found.get("column_sorting") or sorting,
         constraint=found.get("duplicates_constraint"),
         options=options,
     )
@@ -96,7 +115,8 @@ def _on_sqlite(connection: Connection, name: str, schema: str | None) -> Iterato
     for _, index, unique, origin, partial in pragma("index_list", name):
         if origin == "pk":
             continue
-        columns = tuple(each[2] for each in pragma("index_xinfo", index) if each[5])
+        over = [each for each in pragma("index_xinfo", index) if each[5]]
+        columns = tuple(each[2] for each in over)
         parts, condition = parsed(texts.get(index) or "")
         # an index that the table makes for a UNIQUE has no text, and a name that says nothing
         yield IndexFacts(
@@ -107,6 +127,7 @@ def _on_sqlite(connection: Connection, name: str, schema: str | None) -> Iterato
             ),
             unique=bool(unique),
             condition=condition if partial else None,
+            sorting={each[2]: ("desc",) for each in over if each[3] and each[2] is not None},
             constraint=index if origin == "u" else None,
         )
 

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Index, MetaData, Table, inspect, literal_column, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    MetaData,
+    Table,
+    UnaryExpression,
+    asc,
+    desc,
+    inspect,
+    literal_column,
+    nulls_first,
+    nulls_last,
+    select,
+)
 from sqlalchemy.schema import CreateIndex, DropIndex
+from sqlalchemy.sql import operators
 
 from dbkit.exceptions import SchemaMismatch, UsageError
 from dbkit.schema.facts import IndexFacts, index_facts
@@ -15,6 +31,16 @@ from dbkit.schema.places import Where, changing, is_mysql, look, missing_column,
 
 Part = str | Callable[[Table], ColumnElement[Any]]
 """What an index is over: the name of a column, or what returns an expression of the table."""
+
+
+_SORTED: dict[str, Callable[[Any], Any]] = {
+    "asc": asc, "desc": desc, "nulls_first": nulls_first, "nulls_last": nulls_last,
+}  # fmt: skip
+
+_MODIFIERS = (operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op)
+
+# Options of which each column has its own.
+_OF_COLUMNS = ("_ops", "_length")
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -136,7 +162,8 @@ def ensure_index(
             _refuse_what_is_there(connection, table_name, name, schema)
             _create(connection, table_name, name, parts, unique, condition, schema, options)
             return True
-    columns = tuple(each if isinstance(each, str) else None for each in parts)
+        bare = columns_alone(connection, table_name, schema)
+        columns = tuple(_column_name(_expression(bare, each)) for each in parts)
     if (there.columns, there.unique, there.condition is None) != (columns, unique, condition is None):
         raise SchemaMismatch(
             f"the table {shown(table_name, schema)} has an {there}, which is not the one that was wanted: drop it, or "
@@ -168,7 +195,7 @@ def _create(
                 f"the index {name!r} is to hold some rows only, and MySQL and MariaDB have no such indexes; make it "
                 "over a generated column that is NULL in all other rows"
             )
-        if getattr(dialect, "is_mariadb", False) and not all(isinstance(each, Column) for each in expressions):
+        if getattr(dialect, "is_mariadb", False) and None in map(_column_name, expressions):
             raise UsageError(
                 f"the index {name!r} is to be over an expression, and MariaDB has no such indexes; make it over a "
                 "generated column"
@@ -177,6 +204,13 @@ def _create(
         options = {**options, f"{dialect.name}_where": condition(table)}
     index = Index(name, *expressions, unique=unique, **options)
     connection.execute(CreateIndex(index))
+
+
+def _column_name(expression: Any) -> str | None:
+    """Return the name of a column, however it is sorted; None for what is none."""
+    while isinstance(expression, UnaryExpression) and expression.modifier in _MODIFIERS:
+        expression = expression.element
+    return expression.name if isinstance(expression, Column) else None
 
 
 def _expression(table: Table, part: Part) -> Any:
@@ -266,28 +300,45 @@ def change_index_columns(
 
 
 def _changed(connection: Connection, there: IndexFacts, columns: list[Any]) -> Index:
-    options = {key: value for key, value in there.options.items() if not key.endswith("_ops")}
+    options = _kept(there, columns)
     if there.condition is not None:
         options[f"{connection.dialect.name}_where"] = literal_column(there.condition)
     if there.included:
         options["postgresql_include"] = list(there.included)
-    return Index(there.name, *columns, unique=there.unique, **options)
+    expressions = []
+    for each in columns:
+        expression = each
+        for way in there.sorting.get(each.name, ()):
+            expression = _SORTED[way](expression)
+        expressions.append(expression)
+    return Index(there.name, *expressions, unique=there.unique, **options)
+
+
+def _kept(there: IndexFacts, columns: list[Any]) -> dict[str, Any]:
+    """Return the options of an index, of its columns those that stay."""
+    names = {each.name for each in columns}
+    return {
+        key: {name: one for name, one in value.items() if name in names} if key.endswith(_OF_COLUMNS) else value
+        for key, value in there.options.items()
+        if not key.endswith(_OF_COLUMNS) or isinstance(value, dict)
+    }
 
 
 def _replace_on_mysql(connection: Connection, table: Table, there: IndexFacts, columns: list[Any]) -> None:
     """Change an index by one statement, since DDL is not undone there; a foreign key keeps the index that it needs."""
     quote = connection.dialect.identifier_preparer
-    lengths = there.options.get("mysql_length", {}) or there.options.get("mariadb_length", {})
+    # by what they are called for mysql:// and for mariadb://
+    options = {key.partition("_")[2]: value for key, value in _kept(there, columns).items()}
+    lengths = options.get("length", {})
     parts = []
     for each in columns:
-        length = lengths.get(each.name) if isinstance(lengths, dict) else None
-        parts.append(quote.quote(each.name) + (f"({length})" if length else ""))
-    prefix = there.options.get("mysql_prefix") or there.options.get("mariadb_prefix") or ""
-    kind = "UNIQUE" if there.unique else prefix
+        length = f"({lengths[each.name]})" if each.name in lengths else ""
+        parts.append(quote.quote(each.name) + length + " DESC" * ("desc" in there.sorting.get(each.name, ())))
+    kind = "UNIQUE" if there.unique else options.get("prefix", "")
+    parser = f" WITH PARSER {options['with_parser']}" if "with_parser" in options else ""
     name = quote.quote(there.name)
-    connection.exec_driver_sql(
-        f"ALTER TABLE {quote.format_table(table)} DROP INDEX {name}, ADD {kind} INDEX {name} ({', '.join(parts)})"
-    )
+    made = f"{kind} INDEX {name} ({', '.join(parts)}){parser}"
+    connection.exec_driver_sql(f"ALTER TABLE {quote.format_table(table)} DROP INDEX {name}, ADD {made}")
 
 
 def _existing(connection: Connection, table: str, name: str, schema: str | None) -> IndexFacts:

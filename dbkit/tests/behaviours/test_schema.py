@@ -175,6 +175,31 @@ class TestIndexes(Helping):
         if not self.is_mariadb:
             self.assertIn("a:b%", after.condition)
 
+    async def test_how_columns_are_sorted_stays_too(self):
+        def falling(table):
+            return table.c.name.desc()
+
+        for made in (True, False):
+            self.assertEqual(made, await self.call(schema.ensure_index, NAME, "ix_d", falling, "id"))
+        for columns in (["name", "id"], ["id", "name"]):
+            await self.call(schema.change_index_columns, NAME, "ix_d", columns)
+            found = await self.index("ix_d")
+            self.assertEqual((tuple(columns), {"name": ("desc",)}), (found.columns, dict(found.sorting)))
+        self.assertIn("(id, name desc)", str(found))
+
+    @on(SERVERS)
+    async def test_an_index_of_another_kind_stays_of_its_kind(self):
+        if self.is_mariadb:
+            await self.call(schema.create_index, NAME, "ix_f", "note", mysql_prefix="FULLTEXT")
+            kind = "mysql_prefix"
+        else:
+            await self.call(schema.create_index, NAME, "ix_f", "id", postgresql_using="brin", postgresql_include=())
+            kind = "postgresql_using"
+        before = await self.index("ix_f")
+        await self.call(schema.change_index_columns, NAME, "ix_f", ["name"])
+        after = await self.index("ix_f")
+        self.assertEqual((before.options[kind], ("name",)), (after.options[kind], after.columns))
+
     async def test_what_fails_leaves_the_old_index(self):
         await self.call(schema.create_index, NAME, "ix_u", "name", "id", unique=True)
         self.place.do(f"INSERT INTO {self.quoted} (id, name) VALUES (1, :n), (2, :n)", n="a")

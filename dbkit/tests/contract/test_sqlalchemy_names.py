@@ -347,7 +347,12 @@ class TestFaces(testtools.TestCase):
         self.assertEqual("SELECT 1", text("SELECT 1").text)
 
     def test_sqlalchemys_own_probes_say_that_they_wait_for_the_plain_error(self):
-        self.assertIn("skip_user_error_events", inspect.getsource(MySQLDialect))
+        source = "".join(inspect.getsource(MySQLDialect).split())
+        self.assertIn('execution_options={"skip_user_error_events":True}', source)
+
+    def test_sqlalchemys_own_probes_set_an_option_on_the_connection_and_send_one_statement(self):
+        source = "".join(inspect.getsource(MySQLDialect).split())
+        self.assertIn("execution_options(skip_user_error_events=True).exec_driver_sql(st)", source)
 
     def test_a_handler_of_errors_may_change_what_becomes_of_the_pool(self):
         seen = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import random
 import uuid
@@ -14,7 +15,7 @@ from oslo_db.sqlalchemy import utils as original
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 
 import dbkit
-from dbkit import models, schema
+from dbkit import models, queries, schema
 from dbkit.exceptions import InvalidURL, SchemaMismatch, UsageError
 from dbkit.schema.facts import parsed
 
@@ -178,6 +179,20 @@ class TestUrls(testtools.TestCase):
         self.assertRaises(UsageError, schema.make_url, 5)
         error = self.assertRaises(InvalidURL, schema.make_url, "secret://u:hunter2@h:port")
         self.assertNotIn("hunter2", str(error))
+
+
+class TestNames(testtools.TestCase):
+    def test_all_of_oslo_dbs_functions_are_there_with_their_parameters(self):
+        for name, function in vars(original).items():
+            if inspect.isfunction(function) and function.__module__ == original.__name__ and not name.startswith("_"):
+                ours = getattr(schema, name, None) or getattr(queries, name)
+                theirs = inspect.signature(function).parameters.values()
+                mine = list(inspect.signature(ours).parameters.values())[: len(theirs)]
+                self.assertEqual(
+                    [(each.name, each.kind, each.default) for each in theirs],
+                    [(each.name, each.kind, each.default) for each in mine],
+                    name,
+                )
 
 
 class TestTexts(testtools.TestCase):
