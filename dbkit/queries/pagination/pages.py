@@ -148,9 +148,8 @@ class Pages(Generic[T]):
     ) -> Page[T]:
         handle = handle_of(where)
         layout = self._layout(dialect_of(handle, self._statement))
-        order = digest(*(_described(key, has) for key, has in zip(self._keys, layout.keys, strict=True)))
         filters = digest(*self._filter, *sorted(parameters.items()), self._bound_to)
-        position = None if cursor is None else self._signer.read(cursor, order, filters, layout.enums)
+        position = None if cursor is None else self._signer.read(cursor, layout.order, filters, layout.enums)
         limit = self._size if size is None else _checked_size(size)
         is_backward = is_last if position is None else position.is_backward
         rows, is_behind = Reader(handle, self._statement, layout, parameters).read(position, is_backward, limit)
@@ -158,7 +157,7 @@ class Pages(Generic[T]):
         if is_backward:
             rows.reverse()
         has_next, has_previous = (is_behind, goes_on) if is_backward else (goes_on, is_behind)
-        write = partial(self._signer.write, order=order, filters=filters)
+        write = partial(self._signer.write, order=layout.order, filters=filters)
         if not rows:
             beside = None if position is None or not is_behind else write(_turned(position))
             return Page([], beside if has_next else None, beside if has_previous else None)
@@ -172,7 +171,8 @@ class Pages(Generic[T]):
             style = style_of(dialect)
             keys = tuple(self._ordered(key, style, dialect) for key in self._keys)
             enums = tuple(key.read.type.enum_class if isinstance(key.read.type, Enum) else None for key in keys)
-            found = self._layouts[dialect.name] = Layout(keys, style, enums)
+            order = digest(*(_described(key, has) for key, has in zip(self._keys, keys, strict=True)))
+            found = self._layouts[dialect.name] = Layout(keys, style, enums, order)
         return found
 
     def _ordered(self, key: SortKey, style: Style, dialect: Dialect) -> OrderedKey:

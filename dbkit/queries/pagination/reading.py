@@ -27,11 +27,13 @@ class Layout:
     """How a statement is paged on one kind of database.
 
     :param enums: for each sort key the class of its values, if that is an enum.
+    :param order: a digest of the sort keys.
     """
 
     keys: tuple[OrderedKey, ...]
     style: Style
     enums: tuple[Any, ...]
+    order: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from dbkit.exceptions import InvalidSortKey
 from dbkit.queries import paginate_query
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import BLOCKING, ONE_PER_PRODUCT, Product
+from dbkit.tests.behaviours.paged import METADATA, ROWS, WAYS, expected, filled
 from dbkit.tests.behaviours.places import place
-from dbkit.tests.unit.test_pagination import METADATA, ROWS, WAYS, expected, filled
 
 
 class Paged:

@@ -13,9 +13,9 @@ from dbkit.queries import Pages
 from dbkit.tests.behaviours.base import Behaviour, RequestContext, behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, SQLITE_FILE, Product
 from dbkit.tests.behaviours.faces import manager_of
+from dbkit.tests.behaviours.paged import KEY, METADATA, ROWS, WAYS, expected, filled, term
 from dbkit.tests.behaviours.places import place
 from dbkit.tests.behaviours.tables import Item
-from dbkit.tests.unit.test_pagination import KEY, METADATA, ROWS, WAYS, expected, filled, term
 
 
 @behaviours(ONE_PER_PRODUCT)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dbkit.spec import Colour
 from dbkit.tests.behaviours.combinations import MARIADB, SERVERS, SQLITE_FILE, Combination, Product
-from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested, updates
+from dbkit.tests.soak import appends, bank, cancellations, counter, galera, kills, nested, pages, updates
 from dbkit.tests.soak.figures import Figures
 from dbkit.tests.soak.ground import Ground
 
@@ -181,6 +181,11 @@ def _updates() -> Iterator[Run]:
     yield Run("updates-galera-blind", updates.run, {"size": 500}, {}, frozenset(), pymysql, arguments)
 
 
+def _pages() -> Iterator[Run]:
+    full, short = {"size": len(pages.ALL)}, {"size": 2}
+    yield Run("pagination", pages.run, full, short, OTHER_TWO, ONE_EACH | SQLITE_FILE)
+
+
 RUNS: tuple[Run, ...] = (
     *_counters(),
     *_banks(),
@@ -189,4 +194,5 @@ RUNS: tuple[Run, ...] = (
     *_losses_of_servers(),
     *_cancellations(),
     *_updates(),
+    *_pages(),
 )

@@ -6,47 +6,11 @@ import itertools
 import random
 
 import testtools
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, select
+from sqlalchemy import create_engine, select
 
 from dbkit.exceptions import InvalidCursor, InvalidSetting, InvalidSortKey, UsageError
 from dbkit.queries import Pages
-
-KEY = b"a secret of sixteen bytes"
-METADATA = MetaData()
-ROWS = Table(
-    "paged", METADATA, Column("id", Integer, primary_key=True), Column("a", Integer), Column("b", Integer),
-    Column("c", Integer),
-)  # fmt: skip
-VALUES = (None, 1, 2)
-WAYS = tuple(itertools.product((False, True), (None, True, False)))
-
-
-def filled(connection, count=27):
-    """Create the table and fill it with each combination of values in a shuffled order."""
-    METADATA.create_all(connection)
-    values = list(itertools.product(VALUES, repeat=3))[:count]
-    random.Random(7).shuffle(values)
-    rows = [{"id": n, "a": a, "b": b, "c": c} for n, (a, b, c) in enumerate(values, 1)]
-    connection.execute(ROWS.insert(), rows)
-    return rows
-
-
-def term(name, descending, nulls_first):
-    """Return a sort key."""
-    found = ROWS.c[name].desc() if descending else ROWS.c[name].asc()
-    if nulls_first is None:
-        return found
-    return found.nulls_first() if nulls_first else found.nulls_last()
-
-
-def expected(rows, ways, nulls_are_smallest):
-    """Return the ids in their order, found by Python's sort."""
-    found = sorted(rows, key=lambda row: row["id"], reverse=bool(ways and ways[-1][0]))
-    for name, (descending, nulls_first) in reversed(list(zip("abc", ways, strict=False))):
-        first = nulls_are_smallest is not descending if nulls_first is None else nulls_first
-        found.sort(key=lambda row: row[name] or 0, reverse=descending)
-        found.sort(key=lambda row: (row[name] is None) is not first)
-    return [row["id"] for row in found]
+from dbkit.tests.behaviours.paged import KEY, ROWS, WAYS, expected, filled, term
 
 
 def walked(connection, pages):
