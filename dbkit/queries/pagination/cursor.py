@@ -8,7 +8,7 @@ import enum
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,6 +21,8 @@ _VERSION = 1
 _MAC_BYTES = 16
 _LEAST_KEY_BYTES = 16
 _LONGEST = 16384
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, Decimal, datetime, date, UUID})
 
 _READERS: dict[str, Any] = {
     "b": bool,
@@ -147,6 +149,16 @@ def _written(value: Any) -> Any:
         f"a sort key has values of class {type(value).__name__}, which a cursor cannot hold; sort by an expression "
         "that is a number, a text, a date or a UUID"
     )
+
+
+def refuse_unwritable(values: Iterable[Any]) -> None:
+    """Refuse values that a cursor cannot hold, before one must be written.
+
+    :raises UsageError: there is one.
+    """
+    for value in values:
+        if type(value) not in _PLAIN:
+            _written(value)
 
 
 def _read(written: Any, cls: type[enum.Enum] | None) -> Any:

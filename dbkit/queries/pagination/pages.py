@@ -13,7 +13,7 @@ from sqlalchemy.orm import Query
 
 from dbkit.exceptions import InvalidSetting, UsageError
 from dbkit.queries.pagination.conditions import OrderedKey
-from dbkit.queries.pagination.cursor import Position, Signer, digest, stable
+from dbkit.queries.pagination.cursor import Position, Signer, digest, refuse_unwritable, stable
 from dbkit.queries.pagination.handles import dialect_of, handle_of
 from dbkit.queries.pagination.keys import SortKey, as_read, parse
 from dbkit.queries.pagination.reading import Layout, Reader
@@ -123,7 +123,7 @@ class Pages(Generic[T]):
         :raises InvalidCursor: the cursor was changed, or belongs to another order or another filter.
         :raises NoTransaction: no block is open there, or it has ended.
         :raises HandleNotRequested: the block is one of asyncio, and this is the blocking method.
-        :raises UsageError: ``where`` is nothing of the kind.
+        :raises UsageError: ``where`` is nothing of the kind, or a sort key has values that a cursor cannot hold.
         """
         return self._read(where, cursor, size, parameters, False)
 
@@ -153,6 +153,7 @@ class Pages(Generic[T]):
         limit = self._size if size is None else _checked_size(size)
         is_backward = is_last if position is None else position.is_backward
         rows, is_behind = Reader(handle, self._statement, layout, parameters).read(position, is_backward, limit)
+        refuse_unwritable(value for _, values in rows for value in values)
         goes_on, rows = len(rows) > limit, rows[:limit]
         if is_backward:
             rows.reverse()

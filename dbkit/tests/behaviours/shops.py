@@ -56,7 +56,7 @@ class Order(Base):
     lines: Mapped[list[Line]] = relationship()
 
     @hybrid_property
-    def rest(self):
+    def rest(self) -> int:
         """A value that many rows share."""
         return self.id % 5
 
@@ -70,7 +70,7 @@ class Line(Base):
     notes: Mapped[Any] = mapped_column(JSON)
 
 
-def order(n):
+def order(n: int) -> Order:
     """Return an order; of each nullable column some are NULL."""
     return Order(
         id=n, customer_id=n % 4 or None, single=n % 6 / 10 if n % 7 else None, exact=Decimal(n % 5) / 8,

@@ -14,12 +14,13 @@ from dbkit.tests.behaviours.base import Behaviour, RequestContext, behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, SQLITE_FILE, Product
 from dbkit.tests.behaviours.faces import manager_of
 from dbkit.tests.behaviours.paged import KEY, METADATA, ROWS, WAYS, expected, filled, term
+from dbkit.tests.behaviours.paging import Paging
 from dbkit.tests.behaviours.places import place
 from dbkit.tests.behaviours.tables import Item
 
 
 @behaviours(ONE_PER_PRODUCT)
-class TestPages(Behaviour):
+class TestPages(Paging):
     def setUp(self):
         super().setUp()
         self.rows = self.fill()
@@ -29,27 +30,6 @@ class TestPages(Behaviour):
             METADATA.drop_all(connection)
             self.addCleanup(METADATA.drop_all, place(self.combination.product).observer)
             return filled(connection)
-
-    async def page(self, pages, *given):
-        if self.is_asyncio:
-            return await pages.apage(self.session, *given)
-        return pages.page(self.session.target, *given)
-
-    async def last(self, pages):
-        return await pages.alast(self.session) if self.is_asyncio else pages.last(self.session.target)
-
-    async def walked(self, pages):
-        page = await self.page(pages)
-        forward = list(page.items)
-        while page.has_next:
-            page = await self.page(pages, page.next)
-            forward += page.items
-        page = await self.last(pages)
-        back = list(page.items)
-        while page.has_previous:
-            page = await self.page(pages, page.previous)
-            back = [*page.items, *back]
-        return forward, back
 
     async def test_a_sample_of_combinations_is_complete_and_in_order(self):
         chance, wrong = random.Random(11), []
