@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import json
 import os
 import runpy
@@ -102,6 +103,7 @@ def _serve() -> None:
     for name in _IMPORTED:
         with contextlib.suppress(ImportError):
             __import__(name)
+    gc.freeze()  # the collections of the programs need not look through it
     for line in sys.stdin:
         program = os.fork()
         if not program:

@@ -14,7 +14,7 @@ from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.faults.base import DRIVERS, Faulty
 from dbkit.tokens import create_token_table
 
-ROUNDS = 40
+ROUNDS = 25
 ALL = list(range(ROUNDS))
 
 # Where COMMIT is cut, and whether the row of a block whose COMMIT was cut is stored.
