@@ -24,7 +24,7 @@ from dbkit import Database
 
 _NAMES = ("sqlite-file", "postgresql", "postgresql-psycopg2", "postgresql-asyncpg", "mariadb")
 _COUNTED = 2000
-_HEADER = ("", "rows a second", "x raw, median", "x raw, best", "calls a row")
+_HEADER = ("", "rows a second", "x raw, median", "x raw, best", "CPU x raw, best", "calls a row")
 
 #: The lines of a table, without its header.
 Lines = list[tuple[str, ...]]
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _aligned(line: Sequence[str]) -> str:
-    return f"{line[0]:34}" + "".join(f"{each:>15}" for each in line[1:])
+    return f"{line[0]:34}" + "".join(f"{each:>17}" for each in line[1:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,6 +106,7 @@ def _lines(
     few: list[dict[str, Any]] | None,
 ) -> Lines:
     times: dict[str, list[float]] = {name: [] for name in ways}
+    used: dict[str, list[float]] = {name: [] for name in ways}
     calls = {}
     for name, way in ways.items():
         for _ in range(2):  # once, so that what is made once is no part of it
@@ -117,16 +118,18 @@ def _lines(
             name = names[(turn + step) % len(names)]
             prepare()
             gc.collect()
-            began = time.perf_counter()
+            began, began_to_use = time.perf_counter(), time.process_time()
             ways[name]()
             times[name].append(time.perf_counter() - began)
+            used[name].append(time.process_time() - began_to_use)
     first = times[names[0]]
     found: Lines = []
     for name, each in times.items():
         # each round against its own first: what else the machine did then, it did to both
         median = statistics.median(one / base for one, base in zip(each, first, strict=True))
         speed = f"{count / statistics.median(each):,.0f}"
-        found.append((name, speed, f"{median:.2f}", f"{min(each) / min(first):.2f}", f"{calls[name]:.1f}"))
+        best, processor = min(each) / min(first), min(used[name]) / min(used[names[0]])
+        found.append((name, speed, f"{median:.2f}", f"{best:.2f}", f"{processor:.2f}", f"{calls[name]:.1f}"))
     return found
 
 

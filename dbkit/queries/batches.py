@@ -29,7 +29,7 @@ class Written:
     :ivar updated: how many were there before and have been changed; None where it cannot be told.
     :ivar statements: how many statements and COPYs were sent for them.
     :ivar keys: the primary keys of the rows, in their order, if they were asked for: one value each, or a tuple.
-    :ivar way: ``"COPY"`` or ``"INSERT"``, ``"UPDATE"``, ``"DELETE"``.
+    :ivar way: ``"COPY"``, or ``"INSERT"`` if a batch went so, ``"UPDATE"``, ``"DELETE"``.
     :ivar reason: why COPY was not used, where it was not.
 
     .. versionadded:: 0.1

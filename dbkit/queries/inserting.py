@@ -41,8 +41,9 @@ def inserting(
     done = Written(way="INSERT")
     for some in in_batches(rows, batch):
         part: Written = yield partial(inserter.insert, grids=made.grids(some))
+        told = done if part.reason is None and done.reason is not None else part
         done = replace(
-            part,
+            told,
             rows=done.rows + part.rows,
             inserted=done.rows + part.rows,
             updated=0,

@@ -15,6 +15,13 @@ from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import POSTGRESQL
 from dbkit.tests.behaviours.test_bulk import Bulk
 
+
+class Word(str):
+    """A text of which nobody knows what it means to a driver."""
+
+    __slots__ = ()
+
+
 _STRANGE = sa.Table(
     "grain_strange",
     grains.METADATA,
@@ -90,6 +97,16 @@ class TestCopiedTypes(Bulk):
         self.assertEqual("COPY", done.way)
         await self.raises(DBError, lambda: self.do("insert_many", self.db, _ALWAYS, [{"id": 7, "label": "b"}]))
         self.assertEqual([("a",)], self.rows("SELECT label FROM grain_always"))
+
+    async def test_one_batch_that_was_inserted_is_told_of_all(self):
+        rows = [{"id": n, "label": Word("x") if n == 2 else "x"} for n in range(6)]
+        told: list[str] = []
+        done = await self.do(
+            "insert_many", self.db, _STRANGE, rows, batch=2, progress=lambda state: told.append(state.way)
+        )  # fmt: skip
+        self.assertEqual((["COPY", "INSERT", "INSERT"], 6), (told, done.rows))
+        self.assertIn("class Word", str(done.reason))
+        self.assertEqual([("x",)] * 6, self.rows("SELECT label FROM grain_strange"))
 
     async def test_a_text_that_is_none_is_told_before_anything_is_sent(self):
         async with self.writer() as session:
