@@ -16,7 +16,7 @@ A class becomes one test class for each combination, in its module, under a name
 ``TestEnding_on_postgresql_asyncpg_asyncio``. A test that is no coroutine function is run as it stands.
 
 With ``DBKIT_TEST_IN_TURN=1`` in the environment a test runs on one driver only of each product and colour; which one
-depends on its name, so that every driver is met.
+depends on its name, so that every driver is met. With 2 it runs on the next one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
-_IN_TURN = os.environ.get("DBKIT_TEST_IN_TURN") == "1"
+_TURN = int(os.environ.get("DBKIT_TEST_IN_TURN") or 0)
 
 
 def on(combinations: Iterable[Combination]) -> Callable[[F], F]:
@@ -90,8 +90,8 @@ def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[An
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
-    if _IN_TURN:
-        where = {name: in_turn(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
+    if _TURN:
+        where = {name: in_turn(f"{template.__qualname__}.{name}", on, _TURN) for name, on in where.items()}
     return {name: (test, where[name]) for name, test in found.items()}
 
 

@@ -70,10 +70,12 @@ def is_installed(driver: str) -> bool:
     return importlib.util.find_spec({"mysqldb": "MySQLdb"}.get(driver, driver)) is not None
 
 
-def in_turn(test: str, combinations: Iterable[Combination]) -> frozenset[Combination]:
+def in_turn(test: str, combinations: Iterable[Combination], turn: int = 1) -> frozenset[Combination]:
     """Return one driver of each product, colour and face, by the test's name: every driver has its turn.
 
     One that is not installed has none, unless no other is there.
+
+    :param turn: another one gives the test the next driver; where there are two, those of 1 and 2 are both.
     """
     groups: dict[tuple[object, ...], list[Combination]] = {}
     for each in sorted(combinations, key=lambda each: each.name):
@@ -81,7 +83,8 @@ def in_turn(test: str, combinations: Iterable[Combination]) -> frozenset[Combina
     chosen = set()
     for group in groups.values():
         candidates = [each for each in group if not each.missing] or group
-        chosen.add(candidates[zlib.crc32(f"{test} {candidates[0].name}".encode()) % len(candidates)])
+        number = zlib.crc32(f"{test} {candidates[0].name}".encode()) + turn
+        chosen.add(candidates[number % len(candidates)])
     return frozenset(chosen)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import testtools
 
 from dbkit.spec import Colour
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, SQLITE, Combination, Product, in_turn
+from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, POSTGRESQL, SQLITE, Combination, Product, in_turn
 
 NAMES = [f"TestThings.test_{number}" for number in range(200)]
 MISSING = Combination(Product.MARIADB, "mysql", "none", Colour.BLOCKING, "no_such_driver", "none")
@@ -24,6 +24,11 @@ class TestInTurn(testtools.TestCase):
 
     def test_a_name_always_has_the_same(self):
         self.assertEqual(in_turn("a", sorted(MARIADB, key=hash)), in_turn("a", MARIADB))
+
+    def test_the_next_turn_is_another_drivers(self):
+        two = frozenset(each for each in POSTGRESQL if each.colour is Colour.BLOCKING)
+        for name in NAMES:
+            self.assertEqual(two, in_turn(name, two, 1) | in_turn(name, two, 2))
 
     def test_what_has_no_other_driver_stays(self):
         self.assertEqual(SQLITE, in_turn("a", SQLITE))
