@@ -43,5 +43,5 @@ def add(number: int, shipped_at: datetime | None) -> None:
 
 @db.reader
 def orders(cursor: str | None = None) -> tuple[list[int], str | None, str | None]:
-    page: Page[Order] = pages.page(db.session, cursor)
+    page: Page[Order] = pages.page(db, cursor)
     return [order.id for order in page.items], page.previous, page.next
