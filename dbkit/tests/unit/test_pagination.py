@@ -6,7 +6,7 @@ import itertools
 import random
 
 import testtools
-from sqlalchemy import create_engine, select
+from sqlalchemy import case, create_engine, event, select
 
 from dbkit.exceptions import InvalidCursor, InvalidSetting, InvalidSortKey, UsageError
 from dbkit.queries import Pages
@@ -80,6 +80,40 @@ class TestCursors(testtools.TestCase):
             page = self.pages().page(self.connection, page.next)
             seen += page.items
         self.assertEqual((27, 27), (len(seen), len(set(seen))))
+
+    def test_a_page_costs_one_statement_and_one_more_where_nulls_begin(self):
+        sent = []
+        event.listen(self.connection, "before_cursor_execute", lambda *of: sent.append(of[2]))
+        pages, page, counts = self.pages(None, ROWS.c.a.asc().nulls_last(), size=9), None, []
+        while page is None or page.has_next:
+            sent.clear()
+            page = pages.page(self.connection, page and page.next)
+            counts.append((len(page.items), len(sent)))
+        # 18 values, then 9 NULLs: whether more follows the second page, only the NULLs can tell
+        self.assertEqual([(9, 1), (9, 2), (9, 2)], counts)
+
+    def test_a_single_key_may_be_null_once(self):
+        self.connection.execute(ROWS.update().values(a=case((ROWS.c.id == 9, None), else_=ROWS.c.id)))
+        wanted = [n for n in range(1, 28) if n != 9]
+        for key, order in (
+            (ROWS.c.a.asc(), [9, *wanted]),
+            (ROWS.c.a.desc(), [*wanted[::-1], 9]),
+            (ROWS.c.a.asc().nulls_last(), [*wanted, 9]),
+            (ROWS.c.a.desc().nulls_first(), [9, *wanted[::-1]]),
+        ):
+            for size in (1, 4, 26, 27, 28):
+                pages = Pages(select(ROWS.c.id), sort_by=[key], key=KEY, size=size, is_unique=True)
+                self.assertEqual([order] * 3, walked(self.connection, pages), f"{key} by {size}")
+
+    def test_the_order_of_a_set_is_no_part_of_a_filter(self):
+        """It is another one in each process."""
+        cursors = [
+            self.pages(select(ROWS.c.id).where(ROWS.c.b.in_(each))).page(self.connection).next
+            for each in ((1, 2), [2, 1], {1, 2})
+        ]
+        self.assertEqual(1, len(set(cursors)))
+        other = self.pages(select(ROWS.c.id).where(ROWS.c.b.in_([1, 3])))
+        self.assertRaises(InvalidCursor, other.page, self.connection, cursors[0])
 
     def test_an_empty_page_leads_back(self):
         first = self.pages().page(self.connection)
