@@ -110,6 +110,22 @@ class Filtering(SQLCompiler):
         refuse_guarded(text, self._switched_off())
         return text
 
+    def get_from_hint_text(self, table: Any, text: Any) -> Any:
+        if text:  # it stands in the FROM, where a comma is followed by another table
+            refuse_guarded(f"FROM hinted {text}", self._switched_off())
+        return super().get_from_hint_text(table, text)  # type: ignore[no-untyped-call]
+
+    def get_crud_hint_text(self, table: Any, text: Any) -> Any:
+        if text:
+            refuse_guarded(f"FROM hinted {text}", self._switched_off())
+        return super().get_crud_hint_text(table, text)  # type: ignore[no-untyped-call]
+
+    def get_select_hint_text(self, byfroms: Any) -> Any:
+        text = super().get_select_hint_text(byfroms)  # type: ignore[no-untyped-call]
+        if text:
+            refuse_guarded(text, self._switched_off())
+        return text
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def visit_update(self, update_stmt: Any, visiting_cte: Any = None, **kw: Any) -> Any:

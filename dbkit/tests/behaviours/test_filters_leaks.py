@@ -5,7 +5,7 @@ from __future__ import annotations
 import dbkit
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ALL, SQLITE_MEMORY
-from dbkit.tests.leaks import loading, owning, reading
+from dbkit.tests.leaks import further, loading, owning, reading
 from dbkit.tests.leaks.family import FLAVOURS, build, family
 from dbkit.tests.leaks.looking import look, look_at_writing, scope_of
 
@@ -48,7 +48,7 @@ class TestLeaks(Behaviour):
         return self.db.factory.engines(self.combination.colour).writer.engine.dialect.name
 
     async def test_no_form_of_reading_leaks(self):
-        await self.none_leaks(reading.CASES)
+        await self.none_leaks((*reading.CASES, *further.READING))
 
     async def test_no_way_of_loading_leaks(self):
         await self.none_leaks(loading.CASES)

@@ -23,6 +23,8 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.ext.associationproxy import association_proxy
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -99,6 +101,17 @@ def family(flavour: str) -> SimpleNamespace:
         deferred=True,
     )
 
+    def _pet_total(owner: Any) -> Any:
+        return len(owner.pets)
+
+    Owner.pet_total = hybrid_property(
+        _pet_total,
+        expr=lambda cls: (
+            select(func.count(Pet.id)).where(Pet.owner_id == cls.id).correlate_except(Pet).scalar_subquery()
+        ),
+    )
+    Owner.pet_names = association_proxy("pets", "name")
+
     class Tag(Base):
         __tablename__ = at("tag")
         id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -142,6 +155,19 @@ def family(flavour: str) -> SimpleNamespace:
             relationship(target, primaryjoin=Owner.id == Thing.owner_id, foreign_keys=Thing.owner_id, viewonly=True),
         )  # fmt: skip
 
+    # one class for each table, without a common one: each table has the rule
+    class Shape(Base):
+        __tablename__ = at("shape")
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        mark: Mapped[Any] = marked()
+
+    class Circle(Shape):
+        __tablename__ = at("circle")
+        id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        radius: Mapped[int | None]
+        mark: Mapped[Any] = marked()
+        __mapper_args__ = {"concrete": True}
+
     class Note(Base):
         __tablename__ = at("note")
         id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -151,11 +177,10 @@ def family(flavour: str) -> SimpleNamespace:
 
     Base.registry.configure()
     if flavour == "tenant":
-        for cls in (Pet, Owner, Tag, Node, Thing):
-            filters.scoped(rule, cls, "mark")
-        filters.scoped(rule, link, "mark")
+        for target in (Pet, Owner, Tag, Node, Thing, link, Shape.__table__, Circle.__table__):
+            filters.scoped(rule, target, "mark")
     else:
-        for table in (Pet.__table__, Owner.__table__, Tag.__table__, Node.__table__, Thing.__table__, link):
+        for table in (*(each.__table__ for each in (Pet, Owner, Tag, Node, Thing, Shape, Circle)), link):
             guard(table, Rule(rule, criterion))
             set_removal(table, Removal(rule, _REMOVED[flavour], lambda each: {"mark": seen}))
         filters.rule(rule, Thing, criterion)
@@ -182,11 +207,13 @@ def family(flavour: str) -> SimpleNamespace:
             for n, kind in ((1, "gadget"), (101, "gadget"), (2, "toy"), (102, "toy"), (3, "thing"))
         ],
         Gadget.__table__: [{"id": n, "power": n} for n in (1, 101)],
+        Shape.__table__: [{"id": n, "mark": state(n)} for n in (1, 101)],
+        Circle.__table__: [{"id": n, "radius": n, "mark": state(n)} for n in (2, 102)],
         Note.__table__: [{"id": 1, "owner_id": 1, "pet_id": 1}, {"id": 2, "owner_id": 101, "pet_id": 101}],
     }
     return SimpleNamespace(
         flavour=flavour, rule=rule, Base=Base, Owner=Owner, Pet=Pet, Tag=Tag, Node=Node, Thing=Thing, Gadget=Gadget,
-        Toy=Toy, Note=Note, link=link, rows=rows, marks=flavour != "tenant",
+        Toy=Toy, Note=Note, Shape=Shape, Circle=Circle, link=link, rows=rows, marks=flavour != "tenant",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dbkit import filters
-from dbkit.tests.leaks import writing
+from dbkit.tests.leaks import further, writing
 from dbkit.tests.leaks.reading import Case
 
 
@@ -45,7 +45,7 @@ def look_at_writing(session: Any, models: SimpleNamespace, product: str, *option
     """
     before = writing.hidden_rows(session, models, *options)
     leaks: dict[str, str] = {}
-    for case in writing.CASES:
+    for case in (*writing.CASES, *further.WRITING):
 
         def watched(s: Any, m: Any, case: Case = case) -> Any:
             result = case.run(s, m)
