@@ -6,8 +6,6 @@ import asyncio
 import functools
 import gc
 import multiprocessing
-import subprocess
-import sys
 import textwrap
 from typing import Any
 
@@ -17,6 +15,7 @@ from sqlalchemy import create_engine, text
 import dbkit
 from dbkit.exceptions import DBError, NoTransaction, TransactionOwnedElsewhere
 from dbkit.testing.servers.polling import wait_until
+from dbkit.tests import warm
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import BLOCKING, MARIADB, ONE_PER_PRODUCT, SERVERS, is_installed
 from dbkit.tests.behaviours.estates import Estate
@@ -309,9 +308,7 @@ class TestInterpretersEnd(testtools.TestCase):
             self.skipTest(f"the driver {driver} is not installed")
         estate = Estate(kind)
         url = estate.url(driver).render_as_string(hide_password=False)
-        ended = subprocess.run(
-            [sys.executable, "-c", self._SCRIPT, url, str(estate.own_session)], capture_output=True, text=True
-        )
+        ended = warm.run("-c", self._SCRIPT, url, str(estate.own_session))
         self.assertEqual(("kept\n", 0), (ended.stdout, ended.returncode), ended.stderr[-600:])
 
     def test_it_leaves_the_parents_connections_of_psycopg(self):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
+from dbkit.tests import warm
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT
 from dbkit.tests.behaviours.outboxes import OutboxBehaviour
@@ -35,10 +34,8 @@ else:
 class TestKilledDeliverers(OutboxBehaviour):
     def deliver_and_die(self):
         url = self.place.url(self.combination.driver, self.combination.scheme).render_as_string(hide_password=False)
-        return subprocess.run(
-            [sys.executable, "-c", _DELIVERER, "asyncio" if self.is_asyncio else "blocking"],
-            capture_output=True, text=True, timeout=50, check=False, env={**os.environ, "DATABASE_URL": url},
-        )  # fmt: skip
+        colour = "asyncio" if self.is_asyncio else "blocking"
+        return warm.run("-c", _DELIVERER, colour, timeout_s=50, env={**os.environ, "DATABASE_URL": url})
 
     async def test_its_messages_become_free_by_themselves_and_keep_their_ids(self):
         ids = await self.send(1, 2)

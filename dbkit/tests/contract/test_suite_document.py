@@ -13,6 +13,7 @@ from pathlib import Path
 import testtools
 
 from dbkit.testing.suite import Capability
+from dbkit.tests import warm
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "doc" / "source" / "contributor" / "backend.rst"
@@ -59,22 +60,25 @@ class TestTheLinesOfAThirdParty(testtools.TestCase):
 
     def run_python(self, *arguments, backend=_ACME):
         """Run Python where the distribution is installed; return its status and all that it wrote."""
-        process = self.start_python(*arguments, backend=backend)
-        told, _ = process.communicate()
-        return process.returncode, told
+        done = warm.run(*arguments, cwd=self.folder, env=self.environment(backend))
+        return done.returncode, done.stdout + done.stderr
 
-    def start_python(self, *arguments, backend=_ACME):
+    def environment(self, backend=_ACME):
+        """Write the distribution, and return the environment in which it is installed."""
         (self.folder / "dbkit_acme.py").write_text(textwrap.dedent(backend))
         path = os.pathsep.join(filter(None, [str(self.folder), str(ROOT), os.environ.get("PYTHONPATH")]))
-        environ = {
+        return {
             **os.environ,
             "PYTHONPATH": path,
             "XDG_CACHE_HOME": str(self.folder),
             "ACME_TEST_URL": f"acme:///{self.folder / 'acme.db'}",
         }
+
+    def start_python(self, *arguments):
+        """Start Python there, without waiting for it."""
         return subprocess.Popen(
             [sys.executable, *arguments],
-            env=environ,
+            env=self.environment(),
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
