@@ -18,6 +18,9 @@ from dbkit.queries.pagination.style import Style
 
 _KEY, _MARKER = "dbkit_key_", "dbkit_at_marker"
 
+_NOT_A_NUMBER = object()
+"""Stands for a value that is equal to nothing, and to itself where it is sorted."""
+
 Row = tuple[Any, tuple[Any, ...]]
 """What is given to the user, and the values of its sort keys."""
 
@@ -88,17 +91,38 @@ class Reader:
     def _executed(self, statement: Select[Any], is_marked: bool) -> tuple[list[Row], list[bool]]:
         result: Result[Any] = self.handle.execute(statement, dict(self.parameters))
         count = len(self.layout.keys)
-        if isinstance(self.handle, Session):
-            # joins of collections repeat a row, and its sort keys; what is selected need not have a hash
-            result = result.unique(lambda row: _name_of(row[len(row) - is_marked - count : len(row) - is_marked]))
+        tail = count + is_marked
+        told: dict[Any, tuple[Any, ...]] = {}
+
+        def name(row: Any) -> tuple[Any, ...]:
+            """Return what tells rows apart: their sort keys."""
+            found = _name_of(row[len(row) - tail : len(row) - is_marked])
+            items = tuple(row[: len(row) - tail])
+            known = told.setdefault(found, items)
+            if known is not items and not (self._selects_objects and known == items):
+                raise UsageError(
+                    "two rows have the same sort keys, though is_unique=True says that they differ; add a sort key "
+                    "that tells them apart"
+                )
+            return found
+
+        if isinstance(self.handle, Session):  # joins of collections repeat a row
+            result = result.unique(name)
         names = [str(name) for name in result.keys() if not _is_own(name)]
         fetched = result.all()
+        if not isinstance(self.handle, Session):
+            for row in fetched:
+                name(row)
         width = len(fetched[0]) - count - is_marked if fetched else 0
         if len(names) < width:  # an alias of a model has no name in a row
             names = [each["name"] or f"column_{n}" for n, each in enumerate(statement.column_descriptions[:width])]
         made = result_tuple(names)
         rows = [(row[0] if width == 1 else made(row[:width]), tuple(row[width : width + count])) for row in fetched]
         return rows, [is_marked and bool(row[-1]) for row in fetched]
+
+    @property
+    def _selects_objects(self) -> bool:
+        return any(each["expr"] is each.get("entity") is not None for each in self.statement.column_descriptions)
 
 
 def _named(keys: Sequence[OrderedKey]) -> tuple[OrderedKey, ...]:
@@ -116,8 +140,7 @@ def _is_own(name: Any) -> bool:
 
 
 def _name_of(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Return what tells rows apart: their sort keys."""
-    found = tuple(None if value != value else value for value in values)  # not a number: equal to nothing
+    found = tuple(_NOT_A_NUMBER if value != value else value for value in values)
     try:
         hash(found)
     except TypeError as unhashable:

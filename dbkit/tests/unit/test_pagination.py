@@ -7,6 +7,7 @@ import random
 
 import testtools
 from sqlalchemy import case, create_engine, event, select
+from sqlalchemy.orm import Session
 
 from dbkit.exceptions import InvalidCursor, InvalidSetting, InvalidSortKey, UsageError
 from dbkit.queries import Pages
@@ -104,6 +105,13 @@ class TestCursors(testtools.TestCase):
             for size in (1, 4, 26, 27, 28):
                 pages = Pages(select(ROWS.c.id), sort_by=[key], key=KEY, size=size, is_unique=True)
                 self.assertEqual([order] * 3, walked(self.connection, pages), f"{key} by {size}")
+
+    def test_keys_that_do_not_differ_as_was_said_are_told(self):
+        pages = self.pages(is_unique=True)
+        with Session(self.connection) as session:
+            for where in (self.connection, session):
+                error = self.assertRaises(UsageError, pages.page, where)
+                self.assertIn("is_unique=True", str(error))
 
     def test_the_order_of_a_set_is_no_part_of_a_filter(self):
         """It is another one in each process."""
