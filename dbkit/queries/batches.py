@@ -104,9 +104,10 @@ class Rows:
             columns = list(zip(*rows, strict=True))
         else:
             return None
-        if not keys or any(_may_compute(set(map(type, column))) for column in columns):
+        classes = [set(map(type, column)) for column in columns]
+        if not keys or any(map(_may_compute, classes)):
             return None
-        return Grid(keys, columns, len(rows), known)
+        return Grid(keys, columns, len(rows), known, classes)
 
     def _keys_of(self, names: tuple[Any, ...]) -> tuple[str, ...]:
         keys = self._known.get(names)

@@ -16,6 +16,7 @@ __all__ = [
     "delete_many", "insert_many", "update_many", "upsert",
 ]  # fmt: skip
 
+_INSERTED = 10_000  # each batch waits once until the server is done with it
 _ROWS = 5000
 _JOINED = 500
 
@@ -26,7 +27,7 @@ def insert_many(
     rows: Iterable[Any],
     *,
     columns: Sequence[Any] | None = None,
-    batch: int = _ROWS,
+    batch: int = _INSERTED,
     commit_each: bool = False,
     returning: bool = False,
     progress: Progress | None = None,
@@ -62,7 +63,7 @@ async def ainsert_many(
     rows: Iterable[Any],
     *,
     columns: Sequence[Any] | None = None,
-    batch: int = _ROWS,
+    batch: int = _INSERTED,
     commit_each: bool = False,
     returning: bool = False,
     progress: Progress | None = None,

@@ -109,7 +109,7 @@ def copy(connection: TrackedConnection, target: Target, grid: Grid) -> None:
         if column.key not in grid.keys and column.default is not None:
             grid = grid.filled({str(column.key): _made(connection, column, grid)})
     columns = [by_key[key] for key in grid.keys]
-    cells = [_cells(connection.dialect, column, values) for column, values in zip(columns, grid.columns, strict=True)]
+    cells = [_cells(connection.dialect, *each) for each in zip(columns, grid.columns, grid.classes, strict=True)]
     order = _Order(connection, target.table, columns, lines(cells, len(grid)))
     send_past(connection, order.statement, partial(_DRIVERS[_driver_of(connection)], order))
 
@@ -124,13 +124,15 @@ def _made(connection: TrackedConnection, column: Column[Any], grid: Grid) -> Seq
     return values
 
 
-def _cells(dialect: Dialect, column: Column[Any], values: Sequence[Any]) -> Cells:
+def _cells(dialect: Dialect, column: Column[Any], values: Sequence[Any], classes: set[type] | None) -> Cells:
     kind: Any = column.type
     known = type_for(kind, dialect)
     if known is None:
         raise Unwritable(f"the type of the column {column.name!r} is not known")
     process = None if known.is_given else kind._cached_bind_processor(dialect)
-    return Cells(column.name, known, values if process is None else list(map(process, values)))
+    if process is None:
+        return Cells(column.name, known, values, classes)
+    return Cells(column.name, known, list(map(process, values)))
 
 
 def _driver_of(connection: TrackedConnection) -> str:

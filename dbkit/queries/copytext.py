@@ -29,15 +29,16 @@ class Cells:
 
     :param name: the name of the column.
     :param values: as SQLAlchemy binds them.
+    :param classes: the classes of the values, if they are known.
     :raises Unwritable: INSERT must do it.
     """
 
     __slots__ = ("_values", "_write")
 
-    def __init__(self, name: str, kind: Type, values: Sequence[Any]) -> None:
+    def __init__(self, name: str, kind: Type, values: Sequence[Any], classes: set[type] | None = None) -> None:
         if kind.is_wrapped:
-            values = list(map(unwrapped, values))
-        classes = set(map(type, values))
+            values, classes = list(map(unwrapped, values)), None
+        classes = set(map(type, values)) if classes is None else set(classes)
         has_nulls = _NOTHING in classes
         classes.discard(_NOTHING)
         for each in classes:

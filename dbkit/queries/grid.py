@@ -15,15 +15,22 @@ class Grid:
 
     :ivar keys: the keys of the columns.
     :ivar columns: for each of them the values of all rows, in the order of the rows.
+    :ivar classes: for each of them the classes of its values; None where nobody has looked.
     """
 
-    __slots__ = ("_count", "_rows", "columns", "keys")
+    __slots__ = ("_count", "_rows", "classes", "columns", "keys")
 
     def __init__(
-        self, keys: Sequence[str], columns: Sequence[Sequence[Any]], count: int, rows: list[Row] | None = None
+        self,
+        keys: Sequence[str],
+        columns: Sequence[Sequence[Any]],
+        count: int,
+        rows: list[Row] | None = None,
+        classes: Sequence[set[type] | None] | None = None,
     ) -> None:
         self.keys = tuple(keys)
         self.columns = tuple(columns)
+        self.classes = [None] * len(self.keys) if classes is None else list(classes)
         self._count = count
         self._rows = rows
 
@@ -61,4 +68,5 @@ class Grid:
         new = {key: each for key, each in values.items() if key not in self.keys}
         if not new:
             return self
-        return Grid((*self.keys, *new), (*self.columns, *new.values()), self._count)
+        classes = [*self.classes, *[None] * len(new)]
+        return Grid((*self.keys, *new), (*self.columns, *new.values()), self._count, None, classes)
