@@ -169,7 +169,7 @@ def _arguments(settings: EngineSettings, backend: Backend, url: URL, driver: str
     arguments["connect_args"] = {**arguments.get("connect_args", {}), **settings.connect_args}
     options = dict(settings.execution_options)
     if settings.schema_translate_map:
-        options["schema_translate_map"] = settings.schema_translate_map
+        options["schema_translate_map"] = dict(settings.schema_translate_map)  # SQLAlchemy adds to it
     if options:
         arguments["execution_options"] = options
     for name in ("json_serializer", "json_deserializer"):

@@ -113,7 +113,7 @@ class Filtering(SQLCompiler):
     def get_from_hint_text(self, table: Any, text: Any) -> Any:
         if text:  # it stands in the FROM, where a comma is followed by another table
             refuse_guarded(f"FROM hinted {text}", self._switched_off())
-        return super().get_from_hint_text(table, text)  # type: ignore[no-untyped-call]
+        return super().get_from_hint_text(table, text)
 
     def get_crud_hint_text(self, table: Any, text: Any) -> Any:
         if text:

@@ -138,7 +138,20 @@ def _look_for_rivals(session: Session, marked: MarkedClass, objects: list[Any]) 
     table, keys = marked.table, list(marked.table.primary_key)
     for _name, columns in living_keys(table):
         names = [marked.attribute(each) for each in columns]
-        wanted = {tuple(getattr(each, name) for name in names): each for each in objects}
+        wanted: dict[tuple[Any, ...], Any] = {}
+        for each in objects:
+            other = wanted.setdefault(tuple(getattr(each, name) for name in names), each)
+            if other is not each and all(getattr(each, name) is not None for name in names):
+                first, second = (_plain(marked.mapper.primary_key_from_instance(one)) for one in (other, each))
+                raise RestoreConflict(
+                    columns,
+                    key=second,
+                    living=first,
+                    table=table.name,
+                    message=f"two deleted rows of the table {table.name} cannot live again together: they have the "
+                    f"same {', '.join(columns)}, and the keys that are in this error's attributes key and living; "
+                    "restore one of them, or change it first",
+                )
         held = [column_of(table, each) for each in columns]
         for some in _parts([each for each in wanted if None not in each]):  # NULL is like no other NULL
             taken = tuple_(*held).in_(some) if len(held) > 1 else held[0].in_([value for (value,) in some])

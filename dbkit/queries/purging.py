@@ -7,15 +7,30 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, and_, exists, func, inspect, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKeyConstraint,
+    Table,
+    and_,
+    exists,
+    func,
+    inspect,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Mapper
 from sqlalchemy.schema import sort_tables
 
 from dbkit.exceptions import InvalidModel, UsageError
 from dbkit.filters.marks import known_rules, parent_of
-from dbkit.filters.options import without
+from dbkit.filters.options import blind_update, without
 from dbkit.models.columns import column_of
 from dbkit.models.marking import Marking, marking_of, moment_for
+from dbkit.queries.archiving import make_archive, move
 
 Step = Callable[[Connection], Any]
 Work = Generator[Step, Any, "Purge"]
@@ -215,7 +230,7 @@ class _Job:
         moment = column_of(self.table, self.marking.moment)
         return and_(self.marking.is_dead(self.table), moment < self.before)
 
-    def _unheld(self) -> list[ColumnElement[bool]]:
+    def _unheld(self, connection: Connection) -> list[ColumnElement[bool]]:
         """Return that no row refers to it which would stay, or which the database would remove unasked."""
         found = []
         for other in self.table.metadata.tables.values():
@@ -225,6 +240,9 @@ class _Job:
                 if key.referred_table is self.table:
                     there = other.alias()
                     pairs = [there.columns[each.parent.key] == each.column for each in key.elements]
+                    # a row that refers to itself holds nobody, if the database lets it go
+                    if other is self.table and (_loosened(key) or not _holds_itself(connection)):
+                        pairs.append(or_(*(there.columns[each.key] != each for each in self.keys)))
                     found.append(~exists().where(and_(*pairs)).correlate(self.table))
         return found
 
@@ -240,32 +258,45 @@ class _Job:
 
     def count_held(self, connection: Connection) -> int:
         """Return how many rows are old enough and others refer to them now."""
-        query = select(func.count()).select_from(self.table).where(self._old_enough(), *self._unheld())
+        query = select(func.count()).select_from(self.table).where(self._old_enough(), *self._unheld(connection))
         return self.count(connection) - int(connection.execute(query.options(self.options)).scalar_one())
 
     def remove_some(self, connection: Connection) -> int:
         """Remove a batch of rows, and what goes with them; return how many."""
         query = (
             select(*self.keys)
-            .where(self._old_enough(), *self._unheld())
+            .where(self._old_enough(), *self._unheld(connection))
             .order_by(*self.keys)  # along the primary key, of which there is always an index
             .limit(self.wanted.batch)
             .with_for_update(skip_locked=True, of=self.table if connection.dialect.name == "postgresql" else None)
         )
         if self.after is not None:
             query = query.where(
-                self.keys[0] > self.after[0] if len(self.keys) == 1 else tuple_(*self.keys) > tuple_(*self.after)
+                self.keys[0] > self.after[0]
+                if len(self.keys) == 1
+                else tuple_(*self.keys) > tuple_(*map(literal, self.after, (each.type for each in self.keys)))
             )
         rows = [tuple(row) for row in connection.execute(query.options(self.options))]
         if not rows:
             return 0
         for table, condition in self._going(rows):
             if self.wanted.archive is not None:
-                self._move(connection, table, condition)
+                move(connection, table, self.wanted.archive, select(*table.columns).where(condition), self.options)
+            if table is self.table and _holds_itself(connection):
+                self._loosen(connection, condition)
             connection.execute(table.delete().where(condition).options(self.options))
         self.after = rows[-1]
         self.removed += len(rows)
         return len(rows)
+
+    def _loosen(self, connection: Connection, condition: ColumnElement[bool]) -> None:
+        """Let rows that are going to be removed not refer to themselves any more."""
+        for key in self.table.foreign_key_constraints:
+            loosened = _loosened(key)
+            if key.referred_table is self.table and loosened:
+                itself = [each.parent == each.column for each in key.elements]
+                change = self.table.update().where(condition, *itself).values(dict.fromkeys(loosened))
+                connection.execute(change.options(self.options, blind_update()))
 
     def starts_over(self) -> bool:
         """Return whether to begin at the first key again: rows that others referred to may be free now."""
@@ -291,18 +322,10 @@ class _Job:
     def prepare_archive(self, connection: Connection) -> None:
         """Make the tables to which rows are moved, where they are missing.
 
-        :raises UsageError: one is there and lacks a column.
+        :raises UsageError: one is there and cannot take the rows.
         """
         for table in (*self._along(), *self.halves, self.table):
-            archive = self._archive_of(table)
-            archive.create(connection, checkfirst=True)
-            there = {each["name"] for each in inspect(connection).get_columns(archive.name, schema=archive.schema)}
-            lacking = [each.name for each in archive.columns if each.name not in there]
-            if lacking:
-                raise UsageError(
-                    f"the table {archive.name}, to which rows of {table.name} are to be moved, lacks the column "
-                    f"{', '.join(lacking)}; add it in a migration"
-                )
+            make_archive(connection, table, str(self.wanted.archive))
 
     def _along(self) -> list[Table]:
         return [
@@ -311,22 +334,15 @@ class _Job:
             if any(key.referred_table is self.table for key in each.foreign_key_constraints)
         ]
 
-    def _archive_of(self, table: Table) -> Table:
-        assert self.wanted.archive is not None
-        copies = [
-            Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable, autoincrement=False)
-            for each in table.columns
-        ]
-        name = self.wanted.archive.replace("{}", table.name)
-        # what matters of a table's options is how MySQL stores its texts
-        options: Any = {key: value for key, value in table.kwargs.items() if key.startswith(("mysql_", "mariadb_"))}
-        return Table(name, MetaData(), *copies, schema=table.schema, **options)
 
-    def _move(self, connection: Connection, table: Table, condition: ColumnElement[bool]) -> None:
-        archive = self._archive_of(table)
-        rows = select(*table.columns).where(condition).options(self.options)
-        names = [each.name for each in table.columns]
-        connection.execute(archive.insert().from_select(names, rows, include_defaults=False).options(self.options))
+def _holds_itself(connection: Connection) -> bool:
+    """Return whether a row that refers to itself cannot be deleted: InnoDB looks for who refers to it before."""
+    return connection.dialect.name in ("mysql", "mariadb")
+
+
+def _loosened(key: ForeignKeyConstraint) -> list[str]:
+    """Return the keys of the columns by whose NULL a row refers to no other; none if they are never NULL."""
+    return [each.parent.key for each in key.elements if each.parent.nullable]
 
 
 def _halves_of(table: Table) -> Iterator[Table]:

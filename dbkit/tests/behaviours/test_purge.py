@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 
 from dbkit.clock import dated
 from dbkit.exceptions import InvalidModel, UsageError
+from dbkit.models import soft_deletable
 from dbkit.queries.purges import Purged, apurge, purge
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, Product
@@ -19,6 +22,23 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 LATELY = datetime(2020, 3, 30, tzinfo=UTC)
 NOW = datetime(2020, 4, 1, tzinfo=UTC)
 AGE = timedelta(days=60)
+
+
+class Kind(enum.Enum):
+    LARGE = 1
+    SMALL = 2
+
+
+PARTS = sa.Table(
+    "purge_part",
+    sa.MetaData(),
+    sa.Column("kind", sa.Enum(Kind, native_enum=False, length=10), primary_key=True),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("above_kind", sa.Enum(Kind, native_enum=False, length=10)),
+    sa.Column("above_id", sa.Uuid),
+    sa.ForeignKeyConstraint(["above_kind", "above_id"], ["purge_part.kind", "purge_part.id"]),
+)
+soft_deletable(PARTS, "time")
 
 
 class Killed(BaseException):
@@ -115,6 +135,42 @@ class TestPurge(Purging):
         self.assertEqual((5, 1), (done.rows, done.held))
         self.assertEqual([1, 3], self.all_rows(Node))
 
+    async def test_a_row_that_refers_to_itself_holds_nobody(self):
+        await self.store_all(Node(id=1, above_id=1), Node(id=2, above_id=2))
+        await self.store_all(Node(id=3, above_id=2))
+        await self.delete(Node, 1, 2)
+        self.assertEqual(1, (await self.purge(Node, dry_run=True)).held)
+        done = await self.purge(Node)
+        self.assertEqual((1, 1), (done.rows, done.held))
+        self.assertEqual([2, 3], self.all_rows(Node))
+
+    async def test_keys_of_several_columns_of_types_of_their_own(self):
+        self.drop("gone_purge_part")
+        PARTS.drop(self.place.observer, checkfirst=True)
+        PARTS.create(self.place.observer)
+        self.addCleanup(self.drop, "gone_purge_part")
+        self.addCleanup(PARTS.drop, self.place.observer)
+        keys = [(kind, uuid.UUID(int=number)) for kind in Kind for number in range(3)]
+        rows = [{"kind": kind, "id": key, "above_kind": kind, "above_id": key} for kind, key in keys]
+        async with self.writer.connection() as connection:
+            await connection.execute(PARTS.insert(), rows)
+        seen: list[int] = []
+
+        def cut(state: Purged) -> None:
+            seen.append(state.rows)
+            if state.rows == 4:
+                raise Killed
+
+        with dated(lambda: LONG_AGO):
+            async with self.writer.connection() as connection:
+                await connection.execute(PARTS.delete())
+        with self.raising(Killed):
+            await self.purge(PARTS, batch=2, archive="gone_{}", progress=cut)
+        self.assertEqual([0, 2, 4], seen)
+        done = await self.purge(PARTS, batch=1, archive="gone_{}")
+        self.assertEqual((2, 0), (done.rows, done.held))
+        self.assertEqual([6], self.place.ask("SELECT count(*) FROM gone_purge_part"))
+
     async def test_rows_in_several_tables(self):
         self.drop("gone_mortal_cat", "gone_mortal_animal")
         self.addCleanup(self.drop, "gone_mortal_cat", "gone_mortal_animal")
@@ -124,6 +180,23 @@ class TestPurge(Purging):
         self.assertEqual((3, 0), (done.rows, done.held))
         self.assertEqual([[4], [4]], [self.all_rows(Animal), self.all_rows(Cat)])
         self.assertEqual([[1, 2, 3], [2]], [self.archived("gone_mortal_animal"), self.archived("gone_mortal_cat")])
+
+    async def test_tables_that_stand_in_another_schema_by_a_map(self):
+        if not self.is_on(Product.POSTGRESQL):
+            return  # the others have one schema a database
+        self.place.do("DROP SCHEMA IF EXISTS purge_elsewhere CASCADE")
+        self.place.do("CREATE SCHEMA purge_elsewhere")
+        self.addCleanup(self.place.do, "DROP SCHEMA purge_elsewhere CASCADE")
+        self.db = self.database(schema_translate_map={None: "purge_elsewhere"})
+        self.face = self.face_of(self.db)
+        async with self.writer.connection() as connection:
+            await connection.run_sync(Node.__table__.create)
+        await self.store_all(Node(id=1), Node(id=2))
+        await self.delete(Node, 1)
+        for _ in range(2):  # made, and found again
+            await self.purge(Node, archive=True)
+        self.assertEqual([1], self.archived("purge_elsewhere.shadow_mortal_node"))
+        self.assertEqual([2], self.place.ask("SELECT id FROM purge_elsewhere.mortal_node"))
 
     async def test_a_row_that_is_locked_is_left_for_the_next(self):
         if not self.is_on(Product.POSTGRESQL) and not self.is_on(Product.MARIADB):
@@ -159,4 +232,18 @@ class TestPurge(Purging):
         await self.delete(Node, 1)
         error = await self.raises(UsageError, lambda: self.purge(Node, archive=True))
         self.assertIn("lacks the column above_id, deleted_at", str(error))
+        self.assertEqual([1], self.all_rows(Node))
+
+    async def test_an_archive_that_wants_more_than_there_is_is_refused_before_anything_goes(self):
+        self.drop("shadow_mortal_node")
+        self.addCleanup(self.drop, "shadow_mortal_node")
+        moment = "TIMESTAMP" if self.is_on(Product.POSTGRESQL) else "DATETIME"
+        self.place.do(
+            "CREATE TABLE shadow_mortal_node (id INTEGER PRIMARY KEY, above_id INTEGER NOT NULL, "
+            f"deleted_at {moment} NULL, owner INTEGER NOT NULL, made INTEGER DEFAULT 5 NOT NULL)"
+        )
+        await self.store_all(Node(id=1))
+        await self.delete(Node, 1)
+        error = await self.raises(UsageError, lambda: self.purge(Node, archive=True))
+        self.assertIn("wants a value in the column above_id, owner", str(error))
         self.assertEqual([1], self.all_rows(Node))

@@ -256,6 +256,10 @@ class TestUniqueAmongTheLiving(Mortal):
                 async with self.writer() as session:
                     await session.delete(await session.get(model, one.id))
             async with self.writer() as session:
+                named = model.name == "name"
+                conflict = await self.raises(RestoreConflict, session.run_sync, models.restore_where, model, named)
+                self.assertEqual(2, len({conflict.key, conflict.living} & set(keys)))
+            async with self.writer() as session:
                 await session.run_sync(models.restore, model, keys[0])
             async with self.writer() as session:
                 conflict = await self.raises(RestoreConflict, session.run_sync, models.restore, model, keys[1])
