@@ -1,4 +1,4 @@
-"""Pages of every form of statement, by keys of every type: each row once, forward and back."""
+"""Pages of every form of statement: each row once, forward and back."""
 
 from __future__ import annotations
 
@@ -38,12 +38,6 @@ class TestForms(Behaviour):
         names = [row if isinstance(row, Base) else repr(row) for row in forward]
         said = f"{what}: forward {len(forward)}, different {len(set(names))}, back the same: {forward == back}"
         self.assertEqual((count, count, True), (len(forward), len(set(names)), forward == back), said)
-
-    def test_keys_of_each_type_are_compared_as_they_are_sorted(self):
-        for name in ("single", "exact", "colour", "paid", "token", "raw", "at", "day"):
-            column = getattr(Order, name)
-            for key in (column.asc(), column.desc().nulls_last(), column.asc().nulls_last()):
-                self.assert_paged(30, select(Order), key, what=str(key))
 
     def test_hybrids_names_labels_and_aliases_are_keys(self):
         other = aliased(Order)
