@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dbkit.filters import scope
-from dbkit.tests.behaviours.base import behaviours
+from dbkit.tests.behaviours.base import behaviours, on
 from dbkit.tests.behaviours.combinations import MARIADB, ONE_PER_PRODUCT, SERVERS, Product
 from dbkit.tests.behaviours.heaps import Pair, Stock, Ware
 from dbkit.tests.behaviours.test_bulk import Bulk
@@ -28,6 +28,7 @@ class TestCounts(Bulk):
         self.assertEqual((2, int(is_told)), await self.put(self.db, "a", "b", "c", amount=2))
         self.assertEqual((1, 3), await self.put(self.db, "a", "b", "c", "d", amount=3))
 
+    @on(ONE_PER_PRODUCT)
     async def test_rows_that_rules_hide_are_neither(self):
         with scope(heap_house="b"):
             await self.do("insert_many", self.db, Ware, [{"id": 9, "code": 9}])
@@ -41,6 +42,7 @@ class TestCounts(Bulk):
                     expected = told if changed is None else (0, 0)
                     self.assertEqual(expected, (done.inserted, done.updated), (ids, changed))
 
+    @on(ONE_PER_PRODUCT)
     async def test_a_key_of_two_columns_which_the_caller_sets_too(self):
         rows = [{"one": 1, "two": "x", "amount": 1}, {"one": 1, "two": "y", "amount": sa.literal(4) + 1}]
         done = await self.do("upsert", self.db, Pair, rows)
@@ -48,6 +50,7 @@ class TestCounts(Bulk):
         done = await self.do("upsert", self.db, Pair, rows, update=["one", "two", "amount"], only_if=Pair.amount > 9)
         self.assertEqual((0, 0), (done.inserted, done.updated))
 
+    @on(ONE_PER_PRODUCT)
     async def test_what_others_have_stored_and_deleted_since_the_block_began(self):
         self.place.do("INSERT INTO heap_stock (code, amount) VALUES ('b', 0)")
         async with self.writer() as session:
