@@ -10,11 +10,13 @@ import tempfile
 from pathlib import Path
 
 import sqlalchemy as sa
+from testtools.content import text_content
 
 import dbkit
 from dbkit.testing.provision import Schema
 from dbkit.testing.provision.template import KEPT
 from dbkit.testing.servers.polling import wait_until
+from dbkit.tests import warm
 from dbkit.tests.contract.provision_cases import on_every_product, seed, shop
 
 BOUND_S = 120
@@ -47,10 +49,18 @@ sys.stdin.readline()
 class Templates:
     def worker(self, version):
         return subprocess.Popen(
-            [sys.executable, "-c", WORKER, self.where, self.project, version, str(self.log)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, *self.program(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": str(SOURCES)},
         )  # fmt: skip
+
+    def program(self, version):
+        return "-c", WORKER, self.where, self.project, version, str(self.log)
+
+    def worked(self, version):
+        """Run a worker to its end, which it need not be told, and return its status."""
+        done = warm.run(*self.program(version), env={**os.environ, "PYTHONPATH": str(SOURCES)}, timeout_s=BOUND_S)
+        self.addDetail("worker", text_content(done.stdout + done.stderr))
+        return done.returncode
 
     def told(self, process):
         return json.loads(process.stdout.readline())
@@ -83,17 +93,13 @@ class Templates:
     def test_a_later_process_finds_it(self):
         self.template()
         for _ in range(2):
-            process = self.worker("1")
-            self.told(process)
-            self.end(process)
+            self.assertEqual(0, self.worked("1"))
         self.assertEqual(1, len(self.builders()))
 
     def test_a_builder_that_was_killed_leaves_nothing_that_looks_ready(self):
         self.template()
         for _ in range(2):
-            process = self.worker("killed")
-            self.end(process)
-            self.assertEqual(-9, process.returncode)
+            self.assertEqual(-9, self.worked("killed"))
         self.assertEqual(2, len(self.builders()))
 
     def test_nothing_is_left_of_a_process_that_was_killed(self):
@@ -106,7 +112,7 @@ class Templates:
         process.kill()
         self.end(process)
         if self.where == "sqlite":  # whoever comes next cleans up
-            self.end(self.worker("1"))
+            self.assertEqual(0, self.worked("1"))
         wait_until(lambda: not self.exists(template, name), BOUND_S, f"the end of {name}")
 
     def exists(self, template, name):
