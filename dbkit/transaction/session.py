@@ -100,14 +100,14 @@ class BlockSession(Session):
             self.add(instance)  # a detached one
         condemn(self, instance)
 
-    def refresh(self, instance: object, *args: Any, **kw: Any) -> None:
+    def refresh(self, instance: object, attribute_names: Any = None, with_for_update: Any = None) -> None:
         """Read an object anew.
 
         :raises StaleRow: its row is marked as deleted, or is not there any more for this session; SQLAlchemy's
             ``ObjectDeletedError`` is a class of that error too.
         """
         try:
-            super().refresh(instance, *args, **kw)
+            super().refresh(instance, attribute_names, with_for_update)
         except InvalidRequestError as error:
             self.explain(object_state(instance), error)
             raise

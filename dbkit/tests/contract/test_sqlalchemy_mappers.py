@@ -116,3 +116,19 @@ class TestMappers(testtools.TestCase):
 
         self.assertIs(Counted.__table__.c.version, Counted.__mapper__.version_id_col)
         self.assertTrue(callable(Counted.__mapper__.version_id_generator))
+
+    def test_expired_attributes_are_loaded_by_a_function_of_the_class(self):
+        asked = []
+
+        class Loaded(models.new_base()):
+            __tablename__ = "loaded"
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        manager = sa.inspect(Loaded).class_manager
+        manager.expired_attribute_loader = lambda state, toload, passive: asked.append(toload)
+        thing = Loaded(id=1)
+        sa.orm.make_transient_to_detached(thing)
+        self.session.add(thing)
+        self.session.expire(thing)
+        self.assertRaises(KeyError, getattr, thing, "id")  # it has loaded nothing
+        self.assertEqual([{"id"}], asked)

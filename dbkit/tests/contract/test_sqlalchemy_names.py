@@ -50,7 +50,9 @@ OVERRIDDEN = {
     (DoomableConnection, Connection): ("_release_savepoint_impl", "_rollback_to_savepoint_impl"),
     (RenewableConnection, Connection): ("_begin_impl",),
     (GuardedConnection, Connection): ("_begin_impl", "_commit_impl"),
-    (BlockSession, Session): ("_autoflush", "begin", "close", "commit", "delete", "flush", "reset", "rollback"),
+    (BlockSession, Session): (
+        "_autoflush", "begin", "close", "commit", "delete", "flush", "refresh", "reset", "rollback",
+    ),
     (Lease, _ConnectionFairy): ("_close_special",),
     (BoundedPool, Pool): ("_do_get", "_do_return_conn", "dispose", "recreate"),
 }  # fmt: skip
