@@ -17,7 +17,7 @@ from benchmarks.choice import positive
 from benchmarks.places import BACKENDS, prepared
 from dbkit import Database, models
 from dbkit.queries import delete_many, insert_many, stream
-from dbkit.queries.purges import purge
+from dbkit.queries.bulk.purges import purge
 
 _NAMES = ("sqlite-file", "postgresql", "mariadb")
 _MOST_MIB = 200

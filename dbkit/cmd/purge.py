@@ -21,7 +21,7 @@ from dbkit.cmd.command import Command
 from dbkit.database import Database
 from dbkit.exceptions import InvalidSetting, UsageError
 from dbkit.models.marking import marking_of
-from dbkit.queries.purges import Purge, Purged, purge
+from dbkit.queries.bulk.purges import Purge, Purged, purge
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGE = re.compile(r"(\d+)([smhdw])")

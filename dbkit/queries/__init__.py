@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dbkit.queries.batches import Written
-from dbkit.queries.bulk import (
+from dbkit.queries.bulk.batches import Written
+from dbkit.queries.bulk.many import (
     adelete_many,
     ainsert_many,
     aupdate_many,
@@ -13,25 +13,32 @@ from dbkit.queries.bulk import (
     update_many,
     upsert,
 )
-from dbkit.queries.combiner import Combiner
-from dbkit.queries.compare_and_swap import (
+from dbkit.queries.bulk.purges import Purge, Purged, apurge, purge
+from dbkit.queries.bulk.streaming import astream, stream
+from dbkit.queries.fast.lookup import Lookup, find
+from dbkit.queries.fast.rows import Row, Rows, arelated, related, rows
+from dbkit.queries.fast.save import asave, save
+from dbkit.queries.locking.combiner import Combiner
+from dbkit.queries.locking.compare_and_swap import (
     acompare_and_swap,
     acompare_and_swap_all,
     compare_and_swap,
     compare_and_swap_all,
 )
-from dbkit.queries.counter import aincrement, increment
-from dbkit.queries.etag import EntityTag, EntityTags, etag, etag_of, if_match, is_fresh, parse_etags, require_match
-from dbkit.queries.lookup import Lookup, find
-from dbkit.queries.model_query import model_query
-from dbkit.queries.pagination import Page, Pages, get_unique_keys, paginate_query, to_list
-from dbkit.queries.purges import Purge, Purged, apurge, purge
-from dbkit.queries.rows import Row, Rows, arelated, related, rows
-from dbkit.queries.save import asave, save
-from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf, Swap
-from dbkit.queries.streaming import astream, stream
-from dbkit.queries.swapping import Swapped
-from dbkit.queries.update_match import (
+from dbkit.queries.locking.counter import aincrement, increment
+from dbkit.queries.locking.etag import (
+    EntityTag,
+    EntityTags,
+    etag,
+    etag_of,
+    if_match,
+    is_fresh,
+    parse_etags,
+    require_match,
+)
+from dbkit.queries.locking.seen import ANY_VERSION, AnyVersion, OneOf, Swap
+from dbkit.queries.locking.swapping import Swapped
+from dbkit.queries.locking.update_match import (
     CantUpdateException,
     MultiRowsMatched,
     NoRowsMatched,
@@ -43,6 +50,8 @@ from dbkit.queries.update_match import (
     update_on_match,
     update_returning_pk,
 )
+from dbkit.queries.model_query import model_query
+from dbkit.queries.pagination import Page, Pages, get_unique_keys, paginate_query, to_list
 
 __all__ = [
     "save",

@@ -19,7 +19,7 @@ from dbkit.exceptions import (
     UsageError,
 )
 from dbkit.filters import scope
-from dbkit.queries import bulk, streaming
+from dbkit.queries.bulk import many, streaming
 from dbkit.tests.behaviours import heaps
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.colours import Waitless
@@ -39,8 +39,8 @@ class Bulk(Behaviour):
         """Call a function of either colour."""
         arguments = (bare(arguments[0]), *arguments[1:])
         if self.is_asyncio:
-            return await getattr(bulk, f"a{name}")(*arguments, **named)
-        return getattr(bulk, name)(*arguments, **named)
+            return await getattr(many, f"a{name}")(*arguments, **named)
+        return getattr(many, name)(*arguments, **named)
 
     async def streamed(self, where: Any, statement: Any, stop: int | None = None, **named: Any) -> list[Any]:
         found: list[Any] = []

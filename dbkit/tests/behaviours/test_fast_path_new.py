@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapper, Session
 import dbkit
 from dbkit import filters, queries
 from dbkit.exceptions import DBDuplicateEntry, DBReadOnly, ForeignScope
-from dbkit.queries.adding import adder_of
+from dbkit.queries.fast.adding import adder_of
 from dbkit.queries.where import transaction_of
 from dbkit.tests.behaviours import shelves
 from dbkit.tests.behaviours.base import Behaviour, behaviours

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dbkit.clock import dated
 from dbkit.exceptions import InvalidModel, UsageError
 from dbkit.models import soft_deletable
-from dbkit.queries.purges import Purged, apurge, purge
+from dbkit.queries.bulk.purges import Purged, apurge, purge
 from dbkit.tests.behaviours.base import behaviours
 from dbkit.tests.behaviours.combinations import ONE_PER_PRODUCT, Product
 from dbkit.tests.behaviours.mortals import FAMILIES, Animal, Cat, Dog, Node

@@ -40,7 +40,7 @@ KILLED = """
     import os, signal, sys
     from datetime import timedelta
     import dbkit
-    from dbkit.queries.purges import purge
+    from dbkit.queries.bulk.purges import purge
     from purged_models import Server
 
     def kill(state):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import testtools
 
 from dbkit.exceptions import CommitUnknown, DBDeadlock, Outcome, PoolOverloaded
-from dbkit.queries.combining import Stage, Ticket, WaitingLine, fail, in_doubt, settle
+from dbkit.queries.locking.combining import Stage, Ticket, WaitingLine, fail, in_doubt, settle
 
 
 def tickets(line, count):

@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Range
 
 from dbkit.exceptions import UsageError
-from dbkit.queries.batches import Rows
-from dbkit.queries.copytext import Cells, LaterSource, Source, lines
-from dbkit.queries.copytypes import Unwritable, type_for
+from dbkit.queries.bulk.batches import Rows
+from dbkit.queries.bulk.copytext import Cells, LaterSource, Source, lines
+from dbkit.queries.bulk.copytypes import Unwritable, type_for
 from dbkit.queries.target import target_of
 
 DIALECT = postgresql.dialect()

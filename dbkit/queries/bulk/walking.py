@@ -7,7 +7,7 @@ from typing import Any
 from dbkit.ambient import CURRENT
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import NoTransaction, UsageError
-from dbkit.queries.batches import Step, Work, Written
+from dbkit.queries.bulk.batches import Step, Work, Written
 from dbkit.queries.where import transaction_of
 from dbkit.spec import Handle, Mode, Propagation, TransactionSpec
 from dbkit.transaction.block import Block

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from dbkit.queries.counting import increment_one
+from dbkit.queries.locking.counting import increment_one
 from dbkit.transaction.greenlets import in_task
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from dbkit.exceptions import UsageError
-from dbkit.queries.batches import batch_of
+from dbkit.queries.bulk.batches import batch_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 

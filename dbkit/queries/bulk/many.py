@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dbkit.queries.batches import Progress, Written
-from dbkit.queries.inserting import inserting
-from dbkit.queries.updating import deleting, updating
-from dbkit.queries.upserting import upserting
-from dbkit.queries.walking import acarry_out, carry_out
+from dbkit.queries.bulk.batches import Progress, Written
+from dbkit.queries.bulk.inserting import inserting
+from dbkit.queries.bulk.updating import deleting, updating
+from dbkit.queries.bulk.upserting import upserting
+from dbkit.queries.bulk.walking import acarry_out, carry_out
 
 __all__ = [
     "Written", "adelete_many", "ainsert_many", "aupdate_many", "aupsert",

@@ -15,12 +15,20 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.marks import removal_of
 from dbkit.filters.tenants import ScopeCheck, looked_at_by
-from dbkit.queries.adding import adder_of
-from dbkit.queries.defaults import maker_of
-from dbkit.queries.listening import AFTER_BEGIN, AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_ENDS, OUR_OWN, is_watched
-from dbkit.queries.objects import is_alone
-from dbkit.queries.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
-from dbkit.queries.twins import can_be_lent, save_by_twin
+from dbkit.queries.fast.adding import adder_of
+from dbkit.queries.fast.defaults import maker_of
+from dbkit.queries.fast.listening import (
+    AFTER_BEGIN,
+    AFTER_FLUSH,
+    AFTER_POSTEXEC,
+    BEFORE_FLUSH,
+    OF_ENDS,
+    OUR_OWN,
+    is_watched,
+)
+from dbkit.queries.fast.objects import is_alone
+from dbkit.queries.fast.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
+from dbkit.queries.fast.twins import can_be_lent, save_by_twin
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction

@@ -11,8 +11,8 @@ from sqlalchemy.orm.base import manager_of_class
 from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.sql.expression import ColumnElement
 
-from dbkit.queries.demand import Loaders
-from dbkit.queries.straight import Text
+from dbkit.queries.fast.demand import Loaders
+from dbkit.queries.fast.straight import Text
 
 _EAGER = (False, "joined", "subquery", "selectin", "immediate")
 

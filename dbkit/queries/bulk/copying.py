@@ -13,9 +13,9 @@ from sqlalchemy.util import await_only
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.past import send_past
-from dbkit.queries.copytext import Cells, LaterSource, Source, lines
-from dbkit.queries.copytypes import Unwritable, type_for
-from dbkit.queries.grid import Grid, Row
+from dbkit.queries.bulk.copytext import Cells, LaterSource, Source, lines
+from dbkit.queries.bulk.copytypes import Unwritable, type_for
+from dbkit.queries.bulk.grid import Grid, Row
 from dbkit.queries.target import Target
 
 _RELATION = text(

@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import Outcome, StaleRow, UsageError
-from dbkit.queries.seen import Swap, Wish, checked, refuse_unseen, wish_for, wish_of
+from dbkit.queries.locking.seen import Swap, Wish, checked, refuse_unseen, wish_for, wish_of
 from dbkit.queries.target import Target, is_computed, target_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.stale import Row, Sight, changes, locks_to_see

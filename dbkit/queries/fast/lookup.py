@@ -18,9 +18,9 @@ from sqlalchemy.sql.visitors import iterate
 
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
-from dbkit.queries.demand import on_demand
-from dbkit.queries.objects import can_be_made, events_of, loads_eagerly, maker, places_of, value_in_row
-from dbkit.queries.straight import Kept, Text, has_objects, send, straight_connection, text_of
+from dbkit.queries.fast.demand import on_demand
+from dbkit.queries.fast.objects import can_be_made, events_of, loads_eagerly, maker, places_of, value_in_row
+from dbkit.queries.fast.straight import Kept, Text, has_objects, send, straight_connection, text_of
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction

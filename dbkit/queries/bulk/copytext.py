@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from dbkit.queries.copytypes import Type, Unwritable, Write, escaped, unwrapped
+from dbkit.queries.bulk.copytypes import Type, Unwritable, Write, escaped, unwrapped
 
 NULL = "\\N"
 _NOTHING = type(None)

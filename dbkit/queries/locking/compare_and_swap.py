@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from dbkit.queries.seen import OnConflict, Swap
-from dbkit.queries.swapping import Swapped, swap, swap_all
+from dbkit.queries.locking.seen import OnConflict, Swap
+from dbkit.queries.locking.swapping import Swapped, swap, swap_all
 from dbkit.transaction.greenlets import in_task
 
 

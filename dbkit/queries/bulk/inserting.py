@@ -12,15 +12,15 @@ from sqlalchemy import insert
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.tenants import refuse_foreign
-from dbkit.queries.batches import Progress, Rows, Work, Written, batch_of, in_batches
-from dbkit.queries.copying import (
+from dbkit.queries.bulk.batches import Progress, Rows, Work, Written, batch_of, in_batches
+from dbkit.queries.bulk.copying import (
     Unwritable,
     copy,
     reason_against_columns,
     reason_against_driver,
     reason_against_table,
 )
-from dbkit.queries.grid import Grid
+from dbkit.queries.bulk.grid import Grid
 from dbkit.queries.target import Target, target_of
 
 

@@ -16,12 +16,12 @@ from sqlalchemy.orm.attributes import instance_state as object_state
 
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
-from dbkit.queries.batches import batch_of
-from dbkit.queries.demand import block_that_loads, on_demand
-from dbkit.queries.listening import ORM_EXECUTE, is_overheard
-from dbkit.queries.lookup import Lookup
-from dbkit.queries.objects import events_of, loads_eagerly, maker, places_of, value_in_row
-from dbkit.queries.straight import Text
+from dbkit.queries.bulk.batches import batch_of
+from dbkit.queries.fast.demand import block_that_loads, on_demand
+from dbkit.queries.fast.listening import ORM_EXECUTE, is_overheard
+from dbkit.queries.fast.lookup import Lookup
+from dbkit.queries.fast.objects import events_of, loads_eagerly, maker, places_of, value_in_row
+from dbkit.queries.fast.straight import Text
 from dbkit.queries.where import transaction_of
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction

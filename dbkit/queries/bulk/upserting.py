@@ -21,9 +21,9 @@ from dbkit.filters.conflicts import counted_hits, counting_from_zero, counting_h
 from dbkit.filters.marks import inherited_rules, rules_of
 from dbkit.filters.options import without
 from dbkit.filters.tenants import refuse_foreign
-from dbkit.queries.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
-from dbkit.queries.grid import Row
-from dbkit.queries.inserting import whole_table
+from dbkit.queries.bulk.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
+from dbkit.queries.bulk.grid import Row
+from dbkit.queries.bulk.inserting import whole_table
 from dbkit.queries.target import Target, is_computed, target_of
 
 _MOST_PARAMETERS = 30_000

@@ -30,7 +30,7 @@ from dbkit.filters.marks import known_rules, parent_of
 from dbkit.filters.options import blind_update, without
 from dbkit.models.columns import column_of
 from dbkit.models.marking import Marking, marking_of, moment_for
-from dbkit.queries.archiving import make_archive, move
+from dbkit.queries.bulk.archiving import make_archive, move
 
 Step = Callable[[Connection], Any]
 Work = Generator[Step, Any, "Purge"]

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import FlushError
 
 from dbkit.filters.tenants import ScopeCheck, looked_at_by
-from dbkit.queries.defaults import maker_of
-from dbkit.queries.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_OBJECTS, OUR_OWN, is_watched
-from dbkit.queries.objects import is_alone, value_in_row
-from dbkit.queries.straight import Kept, Text, is_plain, send, send_change, send_new, straight_connection, text_in
+from dbkit.queries.fast.defaults import maker_of
+from dbkit.queries.fast.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_OBJECTS, OUR_OWN, is_watched
+from dbkit.queries.fast.objects import is_alone, value_in_row
+from dbkit.queries.fast.straight import Kept, Text, is_plain, send, send_change, send_new, straight_connection, text_in
 from dbkit.transaction.transaction import Transaction
 
 _ADDER = "dbkit.adder"

@@ -13,9 +13,9 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import blind_update
 from dbkit.filters.tenants import refuse_foreign
-from dbkit.queries.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
-from dbkit.queries.grid import Row
-from dbkit.queries.inserting import whole_table
+from dbkit.queries.bulk.batches import Progress, Rows, Work, Written, alike, batch_of, in_batches
+from dbkit.queries.bulk.grid import Row
+from dbkit.queries.bulk.inserting import whole_table
 from dbkit.queries.target import Target, is_computed, target_of
 
 

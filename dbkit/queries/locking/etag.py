@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import inspect
 
 from dbkit.exceptions import Staleness, StaleRow, UsageError
-from dbkit.queries.seen import ANY_VERSION, AnyVersion, OneOf
+from dbkit.queries.locking.seen import ANY_VERSION, AnyVersion, OneOf
 from dbkit.queries.target import Target, target_of
 from dbkit.transaction.stale import loaded_value
 

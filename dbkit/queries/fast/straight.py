@@ -19,7 +19,7 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.statements import needs_transaction
 from dbkit.engines.watch import Watch
 from dbkit.filters.owning import OWNED
-from dbkit.queries.listening import AFTER_BEGIN, ORM_EXECUTE, is_overheard
+from dbkit.queries.fast.listening import AFTER_BEGIN, ORM_EXECUTE, is_overheard
 from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING

@@ -13,8 +13,8 @@ from dbkit.ambient import CURRENT, innermost, is_in_block
 from dbkit.exceptions import DBError, DeadlineExceeded, InvalidSetting, LimitReached, Outcome, StaleRow, UsageError
 from dbkit.filters.marks import removal_of, rules_of
 from dbkit.forking import mended_in_child
-from dbkit.queries.combining import Stage, Ticket, WaitingLine, fail, in_doubt, settle
-from dbkit.queries.counting import Counter
+from dbkit.queries.locking.combining import Stage, Ticket, WaitingLine, fail, in_doubt, settle
+from dbkit.queries.locking.counting import Counter
 from dbkit.spec import Colour, Mode, Propagation, Protection, Retrying, TransactionSpec
 from dbkit.transaction.decorate import decorate
 from dbkit.transaction.factory import Factory

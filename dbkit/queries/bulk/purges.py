@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from dbkit.exceptions import UsageError
-from dbkit.queries.purging import Purge, Purged, Work, order, working
+from dbkit.queries.bulk.purging import Purge, Purged, Work, order, working
 from dbkit.spec import Handle, Isolation, Mode, Propagation, TransactionSpec
 from dbkit.transaction.block import Block
 from dbkit.transaction.manager import Databased

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import UsageError
-from dbkit.queries.grid import Grid, Row
+from dbkit.queries.bulk.grid import Grid, Row
 from dbkit.queries.target import Target, is_computed
 
 Step = Callable[[TrackedConnection], Any]

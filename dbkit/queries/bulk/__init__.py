@@ -1,0 +1,1 @@
+"""Many rows: written, changed, read and purged in bounded memory."""

@@ -1,0 +1,1 @@
+"""Reading and saving past the unit of work, wherever that is honest."""
