@@ -17,6 +17,7 @@ from dbkit.clock import Clock
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.create import DEFAULT_POOL_TIMEOUT_S, Engines, create_engines
 from dbkit.engines.pool import BoundedPool
+from dbkit.engines.record import Record
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.statements import is_write, refuse_control
 from dbkit.engines.watch import Watch
@@ -36,7 +37,7 @@ class HeldPool(BoundedPool):
         super().__init__(creator, **kw)
         self.held_connection = held
 
-    def _do_get(self) -> ConnectionPoolEntry:
+    def _do_get(self) -> Record:
         held = self.held_connection
         held.enter()
         try:
@@ -45,7 +46,7 @@ class HeldPool(BoundedPool):
             held.leave()
             raise
 
-    def _get_in_turn(self, held: HeldConnection) -> ConnectionPoolEntry:
+    def _get_in_turn(self, held: HeldConnection) -> Record:
         if held.has_begun and not self.checkedin():
             held.attend(None)
         was_idle = self.checkedin() > 0
