@@ -76,7 +76,7 @@ class Typed(Base):
     __tablename__ = "new_typed"
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=uuid.uuid4)
     price: Mapped[decimal.Decimal | None] = mapped_column(Numeric(10, 2))
-    colour: Mapped[Colour | None] = mapped_column(Enum(Colour))
+    colour: Mapped[Colour | None] = mapped_column(Enum(Colour, name="new_colour"))
     data: Mapped[bytes | None] = mapped_column(LargeBinary)
     is_good: Mapped[bool | None] = mapped_column(Boolean, default=True)
     document: Mapped[Any] = mapped_column(JSON, nullable=True)

@@ -46,7 +46,7 @@ class Order(Base):
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("formed_customers.id"))
     single = mapped_column(Float(24))
     exact = mapped_column(Numeric(10, 3))
-    colour = mapped_column(Enum(Colour))
+    colour = mapped_column(Enum(Colour, name="shop_colour"))
     paid: Mapped[bool | None]
     token = mapped_column(Uuid)
     raw = mapped_column(LargeBinary(20))

@@ -170,7 +170,7 @@ class TestMappings(Locking):
             error = await self.raises(UsageError, self.swap, Moment, 1, ANY_VERSION, {"text": "x"})
         self.assertIn("is a time", str(error))
 
-    async def test_a_flush_under_protection_names_the_row_without_asking(self):
+    async def test_a_flush_under_protection_tells_the_version_too(self):
         page = await self.loaded(Page, 1)
         self.meanwhile("UPDATE locking_pages SET version = 5 WHERE id = 1")
 
@@ -180,7 +180,7 @@ class TestMappings(Locking):
                 page.text = "lost?"
 
         error = await self.raises(StaleRow, work)
-        self.assertEqual((Staleness.STALE, 1, 1, None), (error.reason, error.key, error.expected, error.current))
+        self.assertEqual((Staleness.STALE, 1, 1, 5), (error.reason, error.key, error.expected, error.current))
 
 
 @behaviours(BOTH_FACES)
