@@ -46,6 +46,7 @@ class TrackedConnection(DoomableConnection):
 
     was_cut = False
     block: Any = None
+    _is_beginning = False
 
     def __init__(
         self, engine: Engine, backend: Backend, checkout: Callable[[], tuple[Any, SessionFacts | None]]
@@ -165,6 +166,13 @@ class TrackedConnection(DoomableConnection):
     # -- beginning ----------------------------------------------------------------------------------------------------
 
     @property
+    def connection(self) -> Any:
+        """The pool's proxy of the DBAPI connection; what is done with it is done in the block's transaction."""
+        if not (self.has_begun or self._transaction is not None or self._is_beginning or self.ending):
+            self.begin_alone()
+        return super().connection
+
+    @property
     def is_taken(self) -> bool:
         """Whether a connection was taken from the pool."""
         return not self.watch & Watch.UNOPENED
@@ -209,7 +217,8 @@ class TrackedConnection(DoomableConnection):
             self._open()
         if self.watch & Watch.AUTOCOMMIT:
             return
-        if self.isolation is not None or self._has_events or self.engine._has_events or self._echo:
+        watched = self._has_events or self.engine._has_events or self._echo
+        if watched or self.isolation is not None or self.__class__ is not TrackedConnection:
             self._begin_impl(None)
         else:
             try:
@@ -239,7 +248,11 @@ class TrackedConnection(DoomableConnection):
                 self._isolate(self.isolation)
             except BaseException as error:
                 self._handle_dbapi_exception(error, None, None, None, None)
-        super()._begin_impl(transaction)
+        self._is_beginning = True
+        try:
+            super()._begin_impl(transaction)
+        finally:
+            self._is_beginning = False
 
     def _isolate(self, level: Isolation) -> None:
         undo = [self.backend.isolate(self.driver_level, self.dialect, level)]

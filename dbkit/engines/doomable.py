@@ -33,8 +33,18 @@ class DoomableConnection(RuledConnection):
 
     @property
     def driver_level(self) -> Any:
-        """The DBAPI connection, in SQLAlchemy's adapter if it is an asyncio one."""
-        return self.connection.dbapi_connection
+        """The DBAPI connection, in SQLAlchemy's adapter if it is an asyncio one; for dbkit itself."""
+        return self._proxy().dbapi_connection
+
+    @property
+    def info(self) -> Any:
+        """What is kept with the DBAPI connection."""
+        return self._proxy().info
+
+    def _proxy(self) -> Any:
+        """Return the pool's proxy, without what :attr:`connection` does for whoever works with it directly."""
+        proxy = self._dbapi_connection
+        return self._revalidate_connection() if proxy is None else proxy
 
     def _has_transaction(self) -> bool:
         return self._transaction is not None or self.has_begun

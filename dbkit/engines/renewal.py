@@ -23,7 +23,6 @@ class RenewableConnection(TrackedConnection):
 
     holds_results = False
     is_exposed = False
-    _is_beginning = False
     _source: Callable[[], Any]
 
     def _open(self) -> None:
@@ -31,11 +30,7 @@ class RenewableConnection(TrackedConnection):
         super()._open()
 
     def _begin_impl(self, transaction: Any) -> None:
-        self._is_beginning = True
-        try:
-            super()._begin_impl(transaction)
-        finally:
-            self._is_beginning = False
+        super()._begin_impl(transaction)
         self._begun()
 
     # -- the driver's connection, and who asks for it -----------------------------------------------------------------
@@ -46,18 +41,6 @@ class RenewableConnection(TrackedConnection):
         if not (self._is_beginning or self.committing or self.ending):
             self.is_exposed = True
         return super().connection
-
-    @property
-    def driver_level(self) -> Any:
-        """The DBAPI connection, for dbkit itself."""
-        fairy = self._dbapi_connection
-        return super().connection.dbapi_connection if fairy is None else fairy.dbapi_connection
-
-    @property
-    def info(self) -> Any:
-        """What is kept with the DBAPI connection."""
-        fairy = self._dbapi_connection
-        return super().info if fairy is None or self.watch & Watch.UNOPENED else fairy.info
 
     def held_cursor(self) -> HeldCursor:
         """Return a new cursor of the DBAPI connection in use."""

@@ -21,6 +21,9 @@ from dbkit.filters.visibility import changed_by
 
 CHANGING = frozenset({"Delete", "Update", "AnnotatedDelete", "AnnotatedUpdate"})
 """The names of the classes of statements that may hide rows; the ORM's are annotated."""
+KEPT = "_dbkit_kept"
+"""Where a dialect has what was made for it alone; a copy of the dialect begins without it."""
+
 _VARIANTS = "_dbkit_variants"
 
 
@@ -88,7 +91,8 @@ def variant_of(dialect: Dialect, names: frozenset[str]) -> Dialect:
         variant = object.__new__(cls)
         # a test may stand in the methods just now: the variant has its own, and what it copied would outlive the test
         own = {name: value for name, value in dialect.__dict__.items() if not name.startswith("do_")}
-        del own[_VARIANTS]
+        for name in (_VARIANTS, KEPT):
+            own.pop(name, None)
         variant.__dict__.update({"_dbkit_whole": dialect, **own})
         switch_off(variant, names)
         variants[names] = variant

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from sqlalchemy.engine import Dialect, Engine
 
+from dbkit.engines.variant import KEPT
+
 
 @dataclass(slots=True)
 class Sent:
@@ -64,7 +66,7 @@ def view_of(engine: Engine) -> Dialect:
         context_class: type[Any] = dialect.execution_ctx_cls
         viewed_context = type(f"Viewed{context_class.__name__}", (_ViewedContext, context_class), {})
         # a test may stand in the methods just now: the view has its own, and what it copied would outlive the test
-        own = {name: value for name, value in dialect.__dict__.items() if not name.startswith("do_")}
+        own = {name: value for name, value in dialect.__dict__.items() if not name.startswith("do_") and name != KEPT}
         view.__dict__.update(own, _dbkit_whole=dialect, execution_ctx_cls=viewed_context)
         setattr(dialect, _VIEW, view)
     found: Dialect = view

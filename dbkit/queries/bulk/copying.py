@@ -13,6 +13,7 @@ from sqlalchemy.util import await_only
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.past import send_past
+from dbkit.filters.tenants import refuse_foreign
 from dbkit.queries.bulk.copytext import Cells, LaterSource, Source, lines
 from dbkit.queries.bulk.copytypes import Unwritable, type_for
 from dbkit.queries.bulk.grid import Grid, Row
@@ -105,9 +106,12 @@ def copy(connection: TrackedConnection, target: Target, grid: Grid) -> None:
     :raises Unwritable: a value among them is none that COPY is known to understand.
     """
     by_key = target.table.columns
+    given = grid
     for column in by_key:
         if column.key not in grid.keys and column.default is not None:
             grid = grid.filled({str(column.key): _made(connection, column, grid)})
+    if grid is not given:  # what was given was looked at before; a default may be another tenant's
+        refuse_foreign(target.table, grid, connection.off)
     columns = [by_key[key] for key in grid.keys]
     cells = [_cells(connection.dialect, *each) for each in zip(columns, grid.columns, grid.classes, strict=True)]
     order = _Order(connection, target.table, columns, lines(cells, len(grid)))

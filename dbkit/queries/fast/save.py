@@ -150,7 +150,12 @@ class Saver:
             or connection.watch
             or not connection.has_begun
             or connection.__class__ is not TrackedConnection
-            or "do_execute" in connection.dialect.__dict__
+            or connection._execution_options
+            or connection._echo
+            or connection._has_events
+            or connection.engine._has_events
+            or "do_execute" in connection.engine.dialect.__dict__
+            or connection.dialect.dispatch.do_execute.__class__ is not _EmptyListener
         ):
             connection = straight_connection(transaction)
             if connection is None:

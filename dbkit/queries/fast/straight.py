@@ -14,15 +14,19 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.event.attr import _EmptyListener
 from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.statements import needs_transaction
+from dbkit.engines.variant import KEPT
 from dbkit.engines.watch import Watch
 from dbkit.filters.owning import OWNED
 from dbkit.queries.fast.listening import AFTER_BEGIN, ORM_EXECUTE, is_overheard
 from dbkit.transaction.transaction import Transaction
 
 _NEVER = Watch.DOOMED | Watch.READING
+_OWN_TYPES = (TypeDecorator, UserDefinedType)
+"""Types whose values may be bound otherwise at another moment."""
 _COSTLY_CURSORS = frozenset({"psycopg"})
 """Drivers to which a cursor costs as much as half a statement, and that let one be used for many statements."""
 Values = Mapping[str, Any]
@@ -50,24 +54,26 @@ class Text:
 
 
 class Kept(Generic[T]):
-    """What is made once for each dialect, and forgotten with it: each event loop and each reload has others.
+    """What is made once for each dialect, and kept by it: each event loop and each reload has others.
+
+    What is made of a type may refer to the dialect; the two vanish together, but for those that were asked for last.
 
     :ivar last: the dialect that was asked for last, and what was made for it; looked at without a call.
     """
 
-    __slots__ = ("_make", "_made", "last")
+    __slots__ = ("__weakref__", "_make", "last")
 
     def __init__(self, make: Callable[[Dialect], T]) -> None:
         self._make = make
-        self._made: WeakKeyDictionary[Dialect, T] = WeakKeyDictionary()
         self.last: tuple[Dialect | None, Any] = (None, None)
 
     def of(self, dialect: Dialect) -> T:
         """Return what belongs to a dialect, made on the first call."""
-        if dialect in self._made:
-            found = self._made[dialect]
+        made: WeakKeyDictionary[Kept[Any], Any] = dialect.__dict__.setdefault(KEPT, WeakKeyDictionary())
+        if self in made:
+            found: T = made[self]
         else:
-            found = self._made[dialect] = self._make(dialect)
+            found = made[self] = self._make(dialect)
         self.last = (dialect, found)
         return found
 
@@ -88,7 +94,7 @@ def straight_connection(transaction: Transaction) -> TrackedConnection | None:
     if connection.__class__ is not TrackedConnection or connection._echo or connection._execution_options:
         return None
     dialect: Any = connection.dialect
-    if connection._has_events or connection.engine._has_events or "do_execute" in dialect.__dict__:
+    if connection._has_events or connection.engine._has_events or "do_execute" in connection.engine.dialect.__dict__:
         return None  # somebody looks at what is sent: a listener, or a test
     if dialect.dispatch.do_execute.__class__ is not _EmptyListener:
         return None
@@ -137,15 +143,20 @@ def _binder(compiled: Any) -> Callable[[Values], Any]:
     for parameter, name in compiled.bind_names.items():
         process = compiled._bind_processors.get(name)
         number = len(places)
+        places[f"n{number}"] = parameter.key
         if parameter.callable is not None:
-            places[f"c{number}"] = parameter.callable
-            source = f"c{number}()"
+            places[f"k{number}"] = parameter.callable
+            source = f"k{number}()"
         elif parameter.required:
-            places[f"n{number}"] = parameter.key
             source = f"v[n{number}]"
-        else:
+        elif parameter.unique and not isinstance(parameter.type, _OWN_TYPES):
             places[f"k{number}"] = parameter.value if process is None else process(parameter.value)
             source, process = f"k{number}", None
+        else:
+            places[f"k{number}"] = parameter.value
+            source = f"k{number}"
+        if not (parameter.required or parameter.unique):  # the caller may give another value than its own
+            source = f"(v[n{number}] if n{number} in v else {source})"
         if process is not None:
             places[f"p{number}"] = process
             source = f"p{number}({source})"
@@ -171,8 +182,14 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     cursor: Any = None
     try:
         proxy: Any = connection._dbapi_connection
-        cursor = _kept_cursor(proxy) if text.keeps_cursor else proxy.dbapi_connection.cursor()
-        cursor.execute(sql, parameters)
+        if text.keeps_cursor:
+            cursor = _kept_cursor(proxy)
+            # another object, if with the same characters: for one that it knows psycopg would go on with the time zone,
+            # the style of dates and the encoding that the session had when it saw that one first
+            cursor.execute(sql[:1] + sql[1:], parameters)
+        else:
+            cursor = proxy.dbapi_connection.cursor()
+            cursor.execute(sql, parameters)
         rows: Sequence[Any] = cursor.fetchall()
         if text.description is None:
             text.description = cursor.description
@@ -213,8 +230,14 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
     cursor: Any = None
     try:
         proxy: Any = connection._dbapi_connection
-        cursor = _kept_cursor(proxy) if text.keeps_cursor else proxy.dbapi_connection.cursor()
-        cursor.execute(sql, parameters)
+        if text.keeps_cursor:
+            cursor = _kept_cursor(proxy)
+            # another object, if with the same characters: for one that it knows psycopg would go on with the time zone,
+            # the style of dates and the encoding that the session had when it saw that one first
+            cursor.execute(sql[:1] + sql[1:], parameters)
+        else:
+            cursor = proxy.dbapi_connection.cursor()
+            cursor.execute(sql, parameters)
         count: int = cursor.rowcount
         if text.keeps_cursor:
             _keep(proxy, cursor)
