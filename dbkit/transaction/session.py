@@ -210,7 +210,8 @@ def _refuse(what: str, instead: str) -> NoReturn:
 
 
 @event.listens_for(BlockSession, "before_flush")
-def _before_flush(session: BlockSession, context: object, instances: object) -> None:
+def before_flush(session: BlockSession, context: object, instances: object) -> None:
+    """Refuse what a block may not write, and complete what is written: dbkit's own listener."""
     if not session.may_write:
         changed = [*session.new, *session.dirty, *session.deleted]
         names = ", ".join(sorted({type(each).__name__ for each in changed}))

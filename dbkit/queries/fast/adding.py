@@ -17,6 +17,7 @@ from dbkit.filters.tenants import ScopeCheck, looked_at_by
 from dbkit.queries.fast.defaults import maker_of
 from dbkit.queries.fast.listening import AFTER_FLUSH, AFTER_POSTEXEC, BEFORE_FLUSH, OF_OBJECTS, OUR_OWN, is_watched
 from dbkit.queries.fast.objects import is_alone, value_in_row
+from dbkit.queries.fast.plans import keep
 from dbkit.queries.fast.straight import Kept, Text, is_plain, send, send_change, send_new, straight_connection, text_in
 from dbkit.transaction.transaction import Transaction
 
@@ -59,16 +60,20 @@ class _Plan:
 
 
 class Adder:
-    """Stores new objects of one class."""
+    """Stores new objects of one class.
+
+    :ivar relationships: of the mapper, which has others as soon as anything has joined it: this adder is outdated then.
+    """
 
     def __init__(self, mapper: Mapper[Any]) -> None:
         self._mapper = mapper
+        self.relationships = mapper.relationships
         self._dispatch: Any = mapper.dispatch
         self._columns = {each.key: each.columns[0] for each in mapper.column_attrs if len(each.columns) == 1}
         self._keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         version = mapper.version_id_col
         self._version = None if version is None else mapper.get_property_by_column(version).key
-        self._relationships = [each.key for each in mapper.relationships]
+        self._related = [(each.key, bool(each.uselist)) for each in self.relationships]
         self._is_able = self._can_be_added_alone()
         self._means_null = frozenset(key for key, column in self._columns.items() if column.type.should_evaluate_none)
         self._plans: Kept[dict[tuple[str, ...], _Plan | None]] = Kept(lambda dialect: {})
@@ -92,9 +97,9 @@ class Adder:
         if not self._is_able or (session is not None and self._is_busy(session, values)) or self._is_listened(state):
             return False
         changed, columns, means_null, version = state.committed_state, self._columns, self._means_null, self._version
-        for name in self._relationships:
+        for name, is_collection in self._related:
             if name in values:
-                if values[name] is None or values[name]:
+                if not is_collection or not _is_empty(values[name]):
                     return False
             elif name in changed:
                 return False
@@ -111,7 +116,10 @@ class Adder:
         dialect, plans = self._plans.last
         if dialect is not connection.dialect:
             dialect, plans = connection.dialect, self._plans.of(connection.dialect)
-        plan = plans[names] if names in plans else self._plan(plans, names, dialect)
+        try:
+            plan = plans[names]
+        except KeyError:
+            plan = self._plan(plans, names, dialect)
         if plan is None:
             return False
         found: dict[str, Any] = {}
@@ -183,7 +191,7 @@ class Adder:
             for each in before.listeners:
                 if each.__class__ is not ScopeCheck:
                     return True
-        if AFTER_FLUSH or AFTER_POSTEXEC or BEFORE_FLUSH[-1] is not OUR_OWN:
+        if AFTER_FLUSH or AFTER_POSTEXEC or BEFORE_FLUSH[0] is not OUR_OWN or BEFORE_FLUSH[-1] is not OUR_OWN:
             return True
         for listeners in OF_OBJECTS:
             if listeners:
@@ -193,7 +201,8 @@ class Adder:
     # -- plans --------------------------------------------------------------------------------------------------------
 
     def _plan(self, plans: dict[Any, _Plan | None], names: tuple[str, ...], dialect: Dialect) -> _Plan | None:
-        plan = plans[names] = self._make_plan(dialect, names)
+        plan = self._make_plan(dialect, names)
+        keep(plans, names, plan)
         return plan
 
     def _make_plan(self, dialect: Any, names: tuple[str, ...]) -> _Plan | None:
@@ -215,7 +224,7 @@ class Adder:
             return None
         compiled = statement.compile(dialect=dialect, column_keys=[*given, *(key for key, _, _ in made)])
         text = text_in(compiled, looked_at_by(self._dispatch.before_insert.listeners))
-        if text is None or compiled.insert_prefetch:
+        if text is None:
             return None
         by_number = None
         autoincrement = table._autoincrement_column
@@ -251,6 +260,12 @@ class Adder:
         return tuple(found)
 
 
+def _is_empty(collection: Any) -> bool:
+    """Return whether nothing is in a collection of related objects, whatever its class says of itself."""
+    adapter = getattr(collection, "_sa_adapter", None)
+    return adapter is not None and not len(adapter)
+
+
 def _reader(plan: _Plan, dialect: Any) -> Callable[[Any], dict[str, Any]]:
     """Return what reads the values that have come back, by attributes."""
     names: dict[str, Any] = {}
@@ -264,9 +279,12 @@ def _reader(plan: _Plan, dialect: Any) -> Callable[[Any], dict[str, Any]]:
 
 
 def adder_of(state: Any) -> Adder:
-    """Return what stores new objects of an object's class, made on the first call; it goes with the class."""
-    about = state.manager.info
-    if _ADDER not in about:
-        about[_ADDER] = Adder(state.mapper)
-    found: Adder = about[_ADDER]
+    """Return what stores new objects of an object's class, made anew when something has joined it.
+
+    It goes with the class.
+    """
+    about, mapper = state.manager.info, state.mapper
+    found: Adder | None = about[_ADDER] if _ADDER in about else None
+    if found is None or found.relationships is not mapper.relationships:
+        found = about[_ADDER] = Adder(mapper)
     return found

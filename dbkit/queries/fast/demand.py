@@ -82,10 +82,12 @@ def on_demand(mapper: Mapper[Any], source: Any) -> Loaders:
     manager: Any = mapper.class_manager
     known: Any = manager.info.setdefault(_ON_DEMAND, WeakKeyDictionary())
     whence = _ANYWHERE if source is None else source
-    if whence not in known:
-        names = [each.key for each in mapper.relationships if manager[each.key].impl.callable_ is not None]
-        known[whence] = {name: _Loader(mapper.class_, name, None if source is None else ref(source)) for name in names}
-    found: Loaders = known[whence]
+    relationships = mapper.relationships  # others as soon as one has joined
+    if whence not in known or known[whence][0] is not relationships:
+        names = [each.key for each in relationships if manager[each.key].impl.callable_ is not None]
+        whose = None if source is None else ref(source)
+        known[whence] = relationships, {name: _Loader(mapper.class_, name, whose) for name in names}
+    found: Loaders = known[whence][1]
     return found
 
 

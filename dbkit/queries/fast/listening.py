@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.event.attr import _EmptyListener
 
-from dbkit.transaction.session import BlockSession
+from dbkit.transaction.session import BlockSession, before_flush
 
 
 def _listeners_of_all(name: str) -> Sequence[Any]:
@@ -22,8 +22,8 @@ def _listeners_of_all(name: str) -> Sequence[Any]:
 BEFORE_FLUSH = _listeners_of_all("before_flush")
 AFTER_FLUSH = _listeners_of_all("after_flush")
 AFTER_POSTEXEC = _listeners_of_all("after_flush_postexec")
-OUR_OWN = BEFORE_FLUSH[0]
-"""dbkit's own listener, which looks at what is not there past a flush."""
+OUR_OWN = before_flush
+"""dbkit's own listener, which looks at what is not there past a flush; nobody else listens if it is first and last."""
 ORM_EXECUTE = _listeners_of_all("do_orm_execute")
 AFTER_BEGIN = _listeners_of_all("after_begin")
 OF_OBJECTS = tuple(

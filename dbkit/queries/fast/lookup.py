@@ -68,6 +68,7 @@ class Lookup(Generic[T]):
         self.statement = statement
         self._plans: Kept[_Plan | None] = Kept(self._plan)
         self.mapper = _only_entity(statement)
+        self._relationships: Any = None  # the mapper's for which the plans were made
         self._wanted = {each.key for each in iterate(statement) if isinstance(each, BindParameter)}
         self._names = [each["name"] for each in statement.column_descriptions]
         self._tuple: Any = None
@@ -141,6 +142,8 @@ class Lookup(Generic[T]):
         """Return rows and what makes something of each; None: they are what is wanted already."""
         transaction = transaction_of(where)
         session = transaction.session
+        if self.mapper is not None and self._relationships is not self.mapper.relationships:
+            self._forget(self.mapper)
         if session is None or not has_objects(session):
             connection = straight_connection(transaction)
             if connection is not None:
@@ -162,6 +165,12 @@ class Lookup(Generic[T]):
                             plan.make = self._maker(plan.text, dialect, transaction.source)
                         return rows, plan.make
         return self._ordinary(transaction, values), None  # where values are wrong, it says so in a session's words
+
+    def _forget(self, mapper: Mapper[Any]) -> None:
+        """Forget all plans: a column or a relationship has joined the mapper, which has other relationships then."""
+        relationships = mapper.relationships
+        self._plans = Kept(self._plan)
+        self._relationships = relationships
 
     def _refuse_if_any_is_missing(self, values: dict[str, Any]) -> None:
         for each in iterate(self.statement):

@@ -27,6 +27,7 @@ from dbkit.queries.fast.listening import (
     is_watched,
 )
 from dbkit.queries.fast.objects import is_alone
+from dbkit.queries.fast.plans import keep
 from dbkit.queries.fast.straight import Kept, Text, has_objects, is_plain, send_change, straight_connection, text_of
 from dbkit.queries.fast.twins import can_be_lent, save_by_twin
 from dbkit.queries.where import transaction_of
@@ -69,6 +70,8 @@ def save(where: Any, instance: Any) -> None:
             return
         about = state.manager.info
         saver = about[_SAVER] if _SAVER in about else _saver_of(state)
+        if saver.relationships is not saver.mapper.relationships:
+            saver = _saver_of(state)
         if saver.save(transaction, state, instance.__dict__, changed):
             return
     elif state.key is None and state.session_id is None and adder_of(state).add(transaction, state, instance.__dict__):
@@ -106,10 +109,14 @@ class _Plan:
 
 
 class Saver:
-    """Saves objects of one class."""
+    """Saves objects of one class.
+
+    :ivar relationships: of the mapper, which has others as soon as anything has joined it: this saver is outdated then.
+    """
 
     def __init__(self, mapper: Mapper[Any]) -> None:
-        self._mapper = mapper
+        self.mapper = mapper
+        self.relationships = mapper.relationships
         self._dispatch: Any = mapper.dispatch
         self._columns = {each.key: each.columns[0] for each in mapper.column_attrs if len(each.columns) == 1}
         self._keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
@@ -117,7 +124,7 @@ class Saver:
         self._plans: Kept[dict[tuple[str, ...], _Plan | None]] = Kept(lambda dialect: {})
 
     def _can_be_saved_alone(self) -> bool:
-        mapper = self._mapper
+        mapper = self.mapper
         if not is_alone(mapper) or not isinstance(mapper.local_table, Table):
             return False
         if mapper.eager_defaults is True or mapper.version_id_generator is False:
@@ -129,7 +136,9 @@ class Saver:
         session, dispatch = transaction.session, self._dispatch
         if not self._is_able or (session is not None and (has_objects(session) or is_watched(session))):
             return False
-        if AFTER_FLUSH or AFTER_POSTEXEC or AFTER_BEGIN or BEFORE_FLUSH[-1] is not OUR_OWN:
+        if AFTER_FLUSH or AFTER_POSTEXEC or AFTER_BEGIN:
+            return False
+        if BEFORE_FLUSH[0] is not OUR_OWN or BEFORE_FLUSH[-1] is not OUR_OWN:
             return False
         for listeners in OF_ENDS:
             if listeners and session is None:
@@ -164,9 +173,16 @@ class Saver:
         dialect, plans = self._plans.last
         if dialect is not connection.dialect:
             plans = self._plans.of(connection.dialect)
-        plan = plans[names] if names in plans else self._plan(plans, names, connection.dialect)
+        try:
+            plan = plans[names]
+        except KeyError:
+            plan = self._plan(plans, names, connection.dialect)
         if plan is None:
             return False
+        if plan.updated or plan.version is not None:
+            told = state.manager.dispatch.refresh_flush
+            if told.parent_listeners or (told.__class__ is not _EmptyListener and told):
+                return False
         sent: dict[str, Any] = {}
         made = {}
         version = plan.version
@@ -201,11 +217,17 @@ class Saver:
         return True
 
     def _plan(self, plans: dict[Any, _Plan | None], names: tuple[str, ...], dialect: Dialect) -> _Plan | None:
-        plan = plans[names] = self._make_plan(dialect, names)
+        ordered = tuple(sorted(names))  # in which order they were changed makes no other statement
+        try:
+            plan = plans[ordered]
+        except KeyError:
+            plan = self._make_plan(dialect, ordered)
+        keep(plans, ordered, plan)
+        keep(plans, names, plan)
         return plan
 
     def _make_plan(self, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
-        mapper, columns = self._mapper, self._columns
+        mapper, columns = self.mapper, self._columns
         version = mapper.version_id_col
         if any(name not in columns for name in names) or set(names) & set(self._keys):
             return None
@@ -241,6 +263,9 @@ class Saver:
 
 
 def _saver_of(state: Any) -> Saver:
-    """Return the saver of an object's class, made on the first call; it goes with the class."""
-    saver: Saver = state.manager.info.setdefault(_SAVER, Saver(state.mapper))
+    """Return the saver of an object's class, made anew when something has joined it; it goes with the class."""
+    about, mapper = state.manager.info, state.mapper
+    saver: Saver | None = about.get(_SAVER)
+    if saver is None or saver.relationships is not mapper.relationships:
+        saver = about[_SAVER] = Saver(mapper)
     return saver

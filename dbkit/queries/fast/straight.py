@@ -130,6 +130,8 @@ def text_in(compiled: Any, looked_at: frozenset[str] = frozenset()) -> Text | No
     """Return a statement as SQLAlchemy has compiled it; None if it needs help at each execution."""
     if compiled.literal_execute_params or compiled.post_compile_params:
         return None
+    if compiled.insert_prefetch or compiled.update_prefetch:
+        return None  # a default that SQLAlchemy calls at each execution
     if not {each.tenant.name for each in compiled.__dict__.get(OWNED, ())} <= looked_at:
         return None
     return Text(compiled.string, _binder(compiled), compiled._result_columns, compiled.dialect.driver)
