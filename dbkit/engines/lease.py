@@ -74,8 +74,12 @@ def is_quiet(pool: Any) -> bool:
 
 def _collected(gone: Any, record: Any, pool: Pool) -> None:
     """Let SQLAlchemy deal with a connection whose block has vanished without an end."""
+    if record.fairy_ref is not gone:
+        return  # it was given back since
     finalize: Any = _finalize_fairy
     if sqlalchemy.__version__.startswith("2.0."):
-        finalize(None, record, pool, gone, None, transaction_was_reset=False)
+        # it looks for the reference among others, and one that is dead has no hash
+        record.fairy_ref = alive = object()
+        finalize(None, record, pool, alive, None, transaction_was_reset=False)
     else:
         finalize(None, record, pool, None, transaction_was_reset=False, is_gc_cleanup=True)
