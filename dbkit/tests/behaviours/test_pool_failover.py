@@ -55,6 +55,10 @@ class FailingOver(Behaviour):
         if self.kind == "postgresql":
             self.do(self.old, "ALTER SYSTEM SET default_transaction_read_only = on")
             self.do(self.old, "SELECT pg_reload_conf()")
+            # the server tells the sessions that are open before it opens one that shows it
+            wait_until(
+                lambda: self.do(self.old, "SHOW default_transaction_read_only") == ["on"], 20.0, "the new settings"
+            )
         else:
             self.do(self.old, "SET GLOBAL read_only = 1")
 
