@@ -185,10 +185,7 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            cursor = _kept_cursor(proxy)
-            # another object, if with the same characters: for one that it knows psycopg would go on with the time zone,
-            # the style of dates and the encoding that the session had when it saw that one first
-            cursor.execute(sql[:1] + sql[1:], parameters)
+            cursor = _executed(proxy, sql, parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
@@ -205,13 +202,18 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     return rows
 
 
-def _kept_cursor(proxy: Any) -> Any:
-    """Return the cursor that a pooled connection keeps, taken from it while it is used; a new one if it keeps none."""
+def _executed(proxy: Any, sql: str, parameters: Any) -> Any:
+    """Execute by the cursor that a pooled connection keeps, taken from it until it is left there again; return it."""
     record, native = proxy._connection_record, proxy.dbapi_connection
-    if record is None:  # the connection was detached from its pool
-        return native.cursor()
-    (made_by, cursor), record.cursor = record.cursor, (None, None)
-    return cursor if made_by is native else native.cursor()
+    made_by = cursor = None
+    if record is not None:  # or it was detached from its pool
+        (made_by, cursor), record.cursor = record.cursor, (None, None)
+    if made_by is not native:
+        cursor = native.cursor()
+    # another object, if with the same characters: for one that it knows psycopg would go on with the time zone, the
+    # style of dates and the encoding that the session had when it saw that one first
+    cursor.execute(sql[:1] + sql[1:], parameters)  # type: ignore[union-attr]
+    return cursor
 
 
 def _keep(proxy: Any, cursor: Any) -> None:
@@ -233,10 +235,7 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            cursor = _kept_cursor(proxy)
-            # another object, if with the same characters: for one that it knows psycopg would go on with the time zone,
-            # the style of dates and the encoding that the session had when it saw that one first
-            cursor.execute(sql[:1] + sql[1:], parameters)
+            cursor = _executed(proxy, sql, parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
