@@ -133,14 +133,16 @@ class TestContextAttribute(Behaviour):
         if not self.is_asyncio:
             return
 
-        async def store(number, project):
+        async def store(number, project, entered):
             async with self.writer_of(RequestContextOf(project))() as session:
+                await entered.wait()
                 session.add(Vessel(id=number))
                 await session.flush()
-                await asyncio.sleep(0)
                 return await self.ids(session)
 
-        found = [await store(1, "x"), *await asyncio.gather(store(2, "y"), store(3, "x"))]
+        both = asyncio.Barrier(2)
+        found = [await store(1, "x", asyncio.Barrier(1))]
+        found += await asyncio.gather(store(2, "y", both), store(3, "x", both))
         self.assertEqual([[1], [2], [1, 3]], found)
 
     def test_two_places_for_one_value_are_refused(self):
