@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import dbm.dumb
 import io
 import re
 import runpy
@@ -11,6 +13,8 @@ import unittest
 from pathlib import Path
 
 import testtools
+from stestr import scheduler
+from stestr.repository import file
 from subunit import StreamResultToBytes
 
 _ROOT = Path(__file__).parents[3]
@@ -100,3 +104,54 @@ class TestWhatIsLeftOut(testtools.TestCase):
         for line in (_ROOT / ".ci" / "sa20-leaves-out.txt").read_text(encoding="utf-8").splitlines():
             if line and not line.startswith("#"):
                 self.assertTrue([name for name in names if re.search(line, name)], f"nothing is named like {line}")
+
+
+class TestTimes(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.script = runpy.run_path(str(_ROOT / ".ci" / "times.py"))
+
+    def stream(self, *tests):
+        """Write what a worker tells of tests: each with the seconds that it took."""
+        written = io.BytesIO()
+        stream = StreamResultToBytes(written)
+        begun = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        for name, seconds in tests:
+            stream.status(test_id=name, test_status="inprogress", timestamp=begun)
+            ended = begun + datetime.timedelta(seconds=seconds)
+            stream.status(test_id=name, test_status="success", timestamp=ended)
+        path = self.folder / "py3.subunit"
+        path.write_bytes(written.getvalue())
+        return path
+
+    def test_a_class_has_the_time_of_its_tests_under_the_first_of_them(self):
+        path = self.stream(("a.Long.test_b", 2), ("a.Short.test_a", 0.1), ("a.Long.test_a", 3))
+        self.assertEqual({"a.Long.test_b": 5.0}, self.script["recorded"]([path]))
+
+    def test_stestr_has_equal_shares_made_by_them(self):
+        self.script["tell"](self.folder / "times.dbm")
+        repository = file.Repository(str(self.folder))
+        names = [line.split()[1] for line in self.script["TIMES"].read_text(encoding="utf-8").splitlines()]
+        untimed = [f"{name.rpartition('.')[0]}.test_untimed" for name in names]
+        group = re.compile(r"([^\.]+\.)+")
+        shares = scheduler.partition_tests([*names, *untimed], 3, repository, lambda name: group.match(name).group())
+        times = repository.get_test_times(names)["known"]
+        weights = [sum(times.get(name, 0) for name in share) for share in shares]
+        self.assertTrue(min(weights) > 0.9 * max(weights), weights)
+
+    def test_what_was_measured_here_stays(self):
+        path = self.folder / "times.dbm"
+        name = self.script["TIMES"].read_text(encoding="utf-8").split()[1]
+        with dbm.dumb.open(str(path), "c") as known:
+            known[name] = "0.125"
+        self.script["tell"](path)
+        with dbm.dumb.open(str(path)) as known:
+            self.assertEqual(b"0.125", known[name])
+
+    def test_each_line_names_a_module_that_is_there(self):
+        for line in self.script["TIMES"].read_text(encoding="utf-8").splitlines():
+            module = re.search(r" (\S+?)\.[A-Z]", line)[1]
+            self.assertTrue((_ROOT / module.replace(".", "/")).with_suffix(".py").exists(), line)
