@@ -31,6 +31,7 @@ def _subject(name: str, file: str, function: str, *modules: str) -> Subject:
 SUBJECTS: tuple[Subject, ...] = (
     _subject("dbkit rows", "dbkit_subjects", "open_rows"),
     _subject("dbkit lookup", "dbkit_subjects", "open_lookup"),
+    _subject("dbkit lookup alone", "dbkit_subjects", "open_lookup_alone"),
     _subject("dbkit session", "dbkit_subjects", "open_session"),
     _subject("sqlalchemy orm", "sqlalchemy_subjects", "open_orm"),
     _subject("sqlalchemy core", "sqlalchemy_subjects", "open_core"),

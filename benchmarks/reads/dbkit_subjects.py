@@ -48,6 +48,17 @@ def open_lookup(place: Place) -> Opened:
     return checked(Opened({ONE: one}, db.dispose), place.rows, by_name)
 
 
+def open_lookup_alone(place: Place) -> Opened:
+    """Open ``queries.Lookup`` as a reader of one statement."""
+    db = Database(place.url, **settings_for(place))
+    place.fill(db.engine)
+
+    def one(number: int) -> Any:
+        return _FIND.one(db.reader, key=key_of(number, place.rows))
+
+    return checked(Opened({ONE: one}, db.dispose), place.rows, by_name)
+
+
 def open_session(place: Place) -> Opened:
     """Open the session of a reader, with objects."""
     db = Database(place.url, **settings_for(place))

@@ -77,11 +77,15 @@ class SessionFacts:
     """What was learned and settled when a connection was opened.
 
     :param autocommits: each statement is a transaction of its own, until the block needs one.
+    :param alone: a statement that is no part of a block can be sent by itself, without BEGIN and COMMIT.
+    :param autocommit: where it can't, what lets the DBAPI connection take such statements; it returns what goes back.
     :param lock_timeout_rolls_back: a lock timeout discards the whole transaction, not the statement alone.
     :param warning: what the operator should know of the server's configuration.
     """
 
     autocommits: bool = False
+    alone: bool = False
+    autocommit: Callable[[Any], Callable[[], None]] | None = None
     lock_timeout_rolls_back: bool = False
     warning: str = ""
 

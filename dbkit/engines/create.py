@@ -21,6 +21,7 @@ from dbkit.engines.connection import FACTS
 from dbkit.engines.gate import Gate, gate_for
 from dbkit.engines.listeners import credentials, fork, keepalive, trace
 from dbkit.engines.pool import AsyncBoundedPool, BoundedPool
+from dbkit.engines.record import Record
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.shedding import Shedding
 from dbkit.exceptions import InvalidURL
@@ -201,6 +202,8 @@ def _install_on_pool(engine: Engine, settings: EngineSettings, backend: Backend,
     def opened(connection: Any, record: Any) -> None:
         facts: SessionFacts = backend.open_session(connection, driver, role, session_settings)
         record.info[FACTS] = facts
+        if isinstance(record, Record):
+            record.stand(facts)
         if facts.warning and facts.warning not in said:
             said.add(facts.warning)
             LOG.warning(facts.warning)

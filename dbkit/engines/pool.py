@@ -69,10 +69,13 @@ class BoundedPool(Pool):
         self._retired = False
         self._follower: Callable[[BoundedPool], None] | None = None
 
-    def lend(self) -> Any:
-        """Return a connection for a block, as :meth:`connect` does, at the cost of what somebody watches."""
+    def lend(self, *, bare: bool = False) -> Any:
+        """Return a connection for a block, as :meth:`connect` does, at the cost of what somebody watches.
+
+        :param bare: return its :class:`Record`, without a proxy; None if somebody watches what is done with it.
+        """
         if not is_quiet(self) or self._pre_ping or self._recycle > -1 or self.logger.isEnabledFor(logging.DEBUG):
-            return self.connect()
+            return None if bare else self.connect()
         record = self._do_get()
         since = record.starttime
         if record.dbapi_connection is None or self._invalidate_time > since or record._soft_invalidate_time > since:
@@ -81,7 +84,7 @@ class BoundedPool(Pool):
             except BaseException as error:
                 record._checkin_failed(error, _fairy_was_created=False)
                 raise
-        return Lease(self, record)
+        return record if bare else Lease(self, record)
 
     def _do_get(self) -> Record:
         self.capacity.acquire(self)

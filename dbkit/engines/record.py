@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.pool.base import _ConnectionRecord
+
+from dbkit.backends.base import SessionFacts
+
+_SEVERAL = 3
 
 
 class Record(_ConnectionRecord):
@@ -16,7 +21,11 @@ class Record(_ConnectionRecord):
     :ivar taken_at: when it was last taken from the pool.
     :ivar holder: who has it in use: a thread's ident, or a weak reference to an asyncio task; None where the code that
         took it did not say.
-    :ivar cursor: a DBAPI connection, and a cursor of it that is free for whoever sends a statement by itself.
+    :ivar alone: a statement that is no part of a block can be sent by itself.
+    :ivar autocommit: what lets the connection take such statements, and returns what goes back; None: nothing does.
+    :ivar back: what goes back; None: it takes none, or always does.
+    :ivar singles: how many such statements have come since the last block, where they want something to be switched.
+    :ivar kept: a cursor that is free for whoever sends a statement past SQLAlchemy; None: there is none.
     """
 
     opened_at = 0.0
@@ -24,4 +33,42 @@ class Record(_ConnectionRecord):
     expires_at = float("inf")
     taken_at = 0.0
     holder: Any = None
-    cursor: tuple[Any, Any] = (None, None)
+    alone = False
+    autocommit: Callable[[Any], Callable[[], None]] | None = None
+    back: Callable[[], None] | None = None
+    singles = 0
+    kept: Any = None
+
+    def stand(self, facts: SessionFacts) -> None:
+        """Take note of what a connection that was just opened can do."""
+        self.alone, self.autocommit, self.back, self.singles = facts.alone, facts.autocommit, None, 0
+
+    def take_singles(self) -> bool:
+        """Let it take statements by themselves, once several have come with no block between; return whether it does.
+
+        Switching is a round trip, which only pays where more of them follow.
+        """
+        if self.autocommit is None:
+            return False
+        self.singles += 1
+        if self.singles < _SEVERAL:
+            return False
+        self.back = self.autocommit(self.dbapi_connection)
+        self.alone = True
+        return True
+
+    def take_blocks(self, proxy: Any) -> None:
+        """Let it take a block again.
+
+        :param proxy: the pool's, by which the block has it.
+        """
+        self.singles = 0
+        back, self.back = self.back, None
+        if back is None:
+            return
+        self.alone = False
+        try:
+            back()
+        except BaseException as error:
+            proxy.invalidate(error)
+            raise

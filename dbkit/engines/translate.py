@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext
@@ -93,6 +93,14 @@ def without_connection(backend: Backend, engine: Engine, error: BaseException) -
     typed = build_error(backend.rules, error, in_transaction=False, place=_place(engine, None))
     typed.args = (f"{typed}; the URL is {mask(engine.url)}",)
     return typed
+
+
+def raise_typed(backend: Backend, engine: Engine, error: BaseException) -> NoReturn:
+    """Raise what :func:`without_connection` makes of an error; the error itself where it makes nothing else."""
+    typed = without_connection(backend, engine, error)
+    if typed is None or typed is error:
+        raise error
+    raise typed from error
 
 
 def _place(engine: Engine, role: Role | None) -> Place:

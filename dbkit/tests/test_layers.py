@@ -65,6 +65,7 @@ COLOURED = frozenset(
         "dbkit.queries.fast.lookup",
         "dbkit.queries.fast.save",
         "dbkit.queries.fast.rows",
+        "dbkit.queries.fast.whole",
         "dbkit.queries.locking.update_match",
         "dbkit.queries.bulk.many",
         "dbkit.queries.bulk.streaming",

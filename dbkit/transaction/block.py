@@ -24,15 +24,17 @@ class Block:
 
     :param key: what the block belongs to: a context object's key, or the factory itself.
     :param context: the context object, in which rules of tables may find on whose behalf the block works.
+    :ivar is_bare: it hands out its scope, and makes no session or connection before one is wanted.
     """
 
-    __slots__ = ("_context", "_factory", "_key", "_scope", "_spec", "_token")
+    __slots__ = ("is_bare", "_context", "_factory", "_key", "_scope", "_spec", "_token")
 
     def __init__(self, key: Any, factory: Factory, spec: TransactionSpec, context: Any = None) -> None:
         self._key = key
         self._factory = factory
         self._spec = spec
         self._context = context
+        self.is_bare = False
         self._scope: Scope | None = None
         self._token: Token[Any] | None = None
 
@@ -42,7 +44,7 @@ class Block:
             scope.enter_joined(entry)
         self._stand_in(scope)
         try:
-            return scope.handle(Colour.BLOCKING)
+            return scope if self.is_bare else scope.handle(Colour.BLOCKING)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -65,7 +67,7 @@ class Block:
             await in_task(partial(scope.enter_joined, entry))
         self._stand_in(scope)
         try:
-            return scope.handle(Colour.ASYNCIO)
+            return scope if self.is_bare else scope.handle(Colour.ASYNCIO)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -19,7 +19,7 @@ from dbkit.engines.create import EngineMaker, Engines, Lane, create_engines
 from dbkit.engines.probe import probing
 from dbkit.engines.settings import EngineSettings
 from dbkit.engines.settings_values import setting_named
-from dbkit.engines.translate import without_connection
+from dbkit.engines.translate import raise_typed
 from dbkit.exceptions import AlreadyStartedError
 from dbkit.plan import drive
 from dbkit.retry.budget import RetryBudget
@@ -233,10 +233,7 @@ class Factory:
             try:
                 return lane.engine.pool.connect()
             except BaseException as error:
-                typed = without_connection(lane.backend, lane.engine, error)
-                if typed is None or typed is error:
-                    raise
-                raise typed from error
+                raise_typed(lane.backend, lane.engine, error)
 
         sleep: Callable[[float], Any] = self.clock.sleep if colour is Colour.BLOCKING else self.sleep_in_greenlet
         connection = drive(

@@ -14,7 +14,7 @@ from dbkit.backends.base import SessionFacts
 from dbkit.engines.connection import FACTS, TrackedConnection
 from dbkit.engines.gate import Gate
 from dbkit.engines.refusals import lost_to, refuse_ended
-from dbkit.engines.translate import without_connection
+from dbkit.engines.translate import raise_typed
 from dbkit.engines.watch import Watch
 from dbkit.exceptions import DBError, DBReadOnly, TransactionDoomed
 from dbkit.filters.options import checked
@@ -158,17 +158,17 @@ class Transaction:
             fairy = pool.lend() if factory.reached else factory.reach(lane, self.colour)
             # weakly: a task whose event loop was closed under it is collected only if nobody else holds it
             blocking = self.colour is Colour.BLOCKING
-            fairy._connection_record.holder = self.owner if blocking else ref(self.owner)
+            record = fairy._connection_record
+            record.holder = self.owner if blocking else ref(self.owner)
             if self.is_over:  # a task wanted it that nobody has waited for
                 fairy.close()
                 refuse_ended()
+            if record.singles:
+                record.take_blocks(fairy)
         except BaseException as error:
             self._leave_gate()
-            typed = without_connection(lane.backend, lane.engine, error)
-            if typed is None or typed is error:
-                raise
-            raise typed from error
-        return fairy, fairy._connection_record.info.get(FACTS) if lane.backend.keeps_facts else None
+            raise_typed(lane.backend, lane.engine, error)
+        return fairy, record.info.get(FACTS) if lane.backend.keeps_facts else None
 
     def _leave_gate(self) -> None:
         gate = self._gate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -42,24 +43,42 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
             cursor.execute("SET " + ", ".join(f"SESSION {name} = %s" for name in values), tuple(values.values()))
         cursor.execute(_VARIABLES)
         variables = {str(name): str(value) for name, value in cursor.fetchall()}
+        reads = role is Role.READER and not settings.transaction_pooling
+        autocommits = reads and _has_no_snapshot(variables)
         facts = SessionFacts(
-            autocommits=role is Role.READER and _autocommits(variables, settings),
+            autocommits=autocommits,
+            alone=autocommits,
+            autocommit=_autocommit if reads and not autocommits else None,
             lock_timeout_rolls_back=variables.get("innodb_rollback_on_timeout") == "ON",
             warning=_fault_of(variables.get("sql_mode")),
         )
         connection.rollback()
-        if role is Role.READER and not settings.transaction_pooling:
+        if reads:
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
-        if facts.autocommits:
-            cursor.execute("SET SESSION autocommit = 1")
     finally:
         cursor.close()
+    if autocommits:
+        _set_autocommit(connection, 1)
     return facts
 
 
-def _autocommits(variables: dict[str, str], settings: SessionSettings) -> bool:
+def _has_no_snapshot(variables: dict[str, str]) -> bool:
     level = variables.get("transaction_isolation") or variables.get("tx_isolation") or "REPEATABLE-READ"
-    return Isolation.of(level) <= Isolation.READ_COMMITTED and not settings.transaction_pooling
+    return Isolation.of(level) <= Isolation.READ_COMMITTED
+
+
+def _autocommit(connection: Any) -> Callable[[], None]:
+    """Let each statement be a transaction of its own; return what ends that."""
+    _set_autocommit(connection, 1)
+    return partial(_set_autocommit, connection, 0)
+
+
+def _set_autocommit(connection: Any, value: int) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"SET SESSION autocommit = {value}")
+    finally:
+        cursor.close()
 
 
 def _fault_of(mode: str | None) -> str:

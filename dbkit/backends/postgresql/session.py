@@ -66,10 +66,12 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
         connection.readonly = True
     else:
         connection.set_read_only(True)
-    if level is None or Isolation.of(level) > Isolation.READ_COMMITTED:
+    if level is None:
         return SessionFacts()
+    if Isolation.of(level) > Isolation.READ_COMMITTED:
+        return SessionFacts(autocommit=partial(_enter_autocommit, driver))
     connection.autocommit = True
-    return SessionFacts(autocommits=True)
+    return SessionFacts(autocommits=True, alone=True)
 
 
 def isolate(connection: Any, driver: str, dialect: Any, level: Isolation) -> Callable[[], None]:
@@ -91,6 +93,11 @@ def leave_autocommit(connection: Any, driver: str) -> Callable[[], None]:
     """Let the driver open a transaction with the next statement; it is READ ONLY by the connection's own setting."""
     connection.autocommit = False
     return partial(_autocommit, connection, driver)
+
+
+def _enter_autocommit(driver: str, connection: Any) -> Callable[[], None]:
+    _autocommit(connection, driver)
+    return partial(setattr, connection, "autocommit", False)
 
 
 def _autocommit(connection: Any, driver: str) -> None:

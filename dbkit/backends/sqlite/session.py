@@ -111,6 +111,7 @@ def _use_wal(cursor: Any) -> None:
 
 def open_session(connection: Any, role: Role, settings: SessionSettings) -> SessionFacts:
     """Set the connection's pragmas and functions."""
+    reads_file = False
     cursor = connection.cursor()
     try:
         if settings.sqlite_fk:
@@ -123,10 +124,11 @@ def open_session(connection: Any, role: Role, settings: SessionSettings) -> Sess
                 cursor.execute("PRAGMA synchronous = OFF")
             if role is Role.READER:
                 cursor.execute("PRAGMA query_only = ON")
+                reads_file = True
     finally:
         cursor.close()
     connection.create_function("REGEXP", 2, _matches)
-    return SessionFacts()
+    return SessionFacts(alone=reads_file)
 
 
 def begin(url: URL, driver: str, role: Role) -> Callable[[Any], None]:

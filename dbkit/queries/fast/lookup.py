@@ -18,14 +18,18 @@ from sqlalchemy.sql.visitors import iterate
 
 from dbkit.exceptions import UsageError
 from dbkit.filters.options import Without
+from dbkit.queries.fast.alone import READERS, factory_of, lane_alone, send_alone
 from dbkit.queries.fast.demand import on_demand
 from dbkit.queries.fast.objects import can_be_made, events_of, loads_eagerly, maker, places_of, value_in_row
 from dbkit.queries.fast.straight import Kept, Text, has_objects, send, straight_connection, text_of
+from dbkit.queries.fast.whole import ain_block, in_block
 from dbkit.queries.where import transaction_of
+from dbkit.spec import Colour
 from dbkit.transaction.greenlets import in_task
 from dbkit.transaction.transaction import Transaction
 
 T = TypeVar("T")
+Found = tuple[Any, Callable[[Any], Any] | None]
 _PART = 1000
 
 
@@ -78,7 +82,8 @@ class Lookup(Generic[T]):
     def all(self, where: Any, **values: Any) -> list[T]:
         """Return all that is found.
 
-        :param where: the block: its session or connection, a :class:`.Database`, or a context object.
+        :param where: the block: its session or connection, a :class:`.Database`, or a context object; or a reader,
+            such as ``db.reader``, for a block of this statement alone.
         :raises DBError: the database refused.
         :raises UsageError: a value is missing.
         """
@@ -103,58 +108,59 @@ class Lookup(Generic[T]):
         :raises MultipleResultsFound: there are more.
         """
         rows, make = self._found(where, values)
-        if rows[1:]:
-            _refuse(rows)
-        if not rows:
-            return None
-        found: T = rows[0] if make is None else make(rows[0])
-        return found
+        return _only(rows, make) if rows else None
 
     def first(self, where: Any, **values: Any) -> T | None:
         """Return the first that is found, or None; raises what :meth:`all` does. All are read: use ``limit(1)``."""
         rows, make = self._found(where, values)
-        if not rows:
-            return None
-        found: T = rows[0] if make is None else make(rows[0])
-        return found
+        return _only(rows[:1], make) if rows else None
 
     # -- asyncio ------------------------------------------------------------------------------------------------------
 
     async def aall(self, where: Any, **values: Any) -> list[T]:
         """Do as :meth:`all` does, in asyncio."""
-        return await in_task(partial(self.all, where, **values))
+        rows, make = await self._afound(where, values)
+        return rows if make is None else _made_of(rows, make)
 
     async def aone(self, where: Any, **values: Any) -> T:
         """Do as :meth:`one` does, in asyncio."""
-        return await in_task(partial(self.one, where, **values))
+        rows, make = await self._afound(where, values)
+        found: T = _only(rows, make)
+        return found
 
     async def aone_or_none(self, where: Any, **values: Any) -> T | None:
         """Do as :meth:`one_or_none` does, in asyncio."""
-        return await in_task(partial(self.one_or_none, where, **values))
+        rows, make = await self._afound(where, values)
+        return _only(rows, make) if rows else None
 
     async def afirst(self, where: Any, **values: Any) -> T | None:
         """Do as :meth:`first` does, in asyncio."""
-        return await in_task(partial(self.first, where, **values))
+        rows, make = await self._afound(where, values)
+        return _only(rows[:1], make) if rows else None
 
     # -- the ways -----------------------------------------------------------------------------------------------------
 
-    def _found(self, where: Any, values: dict[str, Any]) -> tuple[Any, Callable[[Any], Any] | None]:
+    def _found(self, where: Any, values: dict[str, Any]) -> Found:
         """Return rows and what makes something of each; None: they are what is wanted already."""
-        transaction = transaction_of(where)
+        if isinstance(where, READERS):
+            found = self._alone(where, values, Colour.BLOCKING)
+            return in_block(where, partial(self._found_in, values=values)) if found is None else found
+        return self._found_in(transaction_of(where), values)
+
+    async def _afound(self, where: Any, values: dict[str, Any]) -> Found:
+        if not isinstance(where, READERS):
+            return await in_task(partial(self._found, where, values))
+        found = await in_task(partial(self._alone, where, values, Colour.ASYNCIO))
+        return await ain_block(where, partial(self._found_in, values=values)) if found is None else found
+
+    def _found_in(self, transaction: Transaction, values: dict[str, Any]) -> Found:
         session = transaction.session
-        if self.mapper is not None and self._relationships is not self.mapper.relationships:
-            self._forget(self.mapper)
         if session is None or not has_objects(session):
             connection = straight_connection(transaction)
             if connection is not None:
-                dialect, plan = self._plans.last
-                if dialect is not connection.dialect:
-                    dialect, plan = connection.dialect, self._plans.of(connection.dialect)
-                loading = None if plan is None or plan.events is None else plan.events.load
-                if plan is not None and (
-                    loading is None
-                    or not (loading.parent_listeners or (loading.__class__ is not _EmptyListener and loading))
-                ):
+                dialect: Any = connection.dialect
+                plan = self._usable_plan(dialect)
+                if plan is not None:
                     try:
                         parameters = plan.text.bind(values)
                     except Exception as error:  # a type's own may be of any kind
@@ -165,6 +171,38 @@ class Lookup(Generic[T]):
                             plan.make = self._maker(plan.text, dialect, transaction.source)
                         return rows, plan.make
         return self._ordinary(transaction, values), None  # where values are wrong, it says so in a session's words
+
+    def _alone(self, where: Any, values: dict[str, Any], colour: Colour) -> Found | None:
+        """Return what a reader of this statement alone has found, without a block; None if it takes one."""
+        lane = lane_alone(where, colour)
+        plan = None if lane is None else self._usable_plan(lane.engine.dialect)
+        if lane is None or plan is None:
+            return None
+        try:
+            parameters = plan.text.bind(values)
+        except Exception as error:  # a type's own may be of any kind
+            self._refuse_if_missing(error, values)
+            return None
+        rows = send_alone(lane, plan.text, parameters, colour)
+        if rows is None:
+            return None
+        if plan.make is None and rows:
+            plan.make = self._maker(plan.text, lane.engine.dialect, factory_of(where))
+        return rows, plan.make
+
+    def _usable_plan(self, dialect: Dialect) -> _Plan | None:
+        """Return the plan on a dialect; None where there is none, or somebody wants to be told of what is loaded."""
+        if self.mapper is not None and self._relationships is not self.mapper.relationships:
+            self._forget(self.mapper)
+        made_for, plan = self._plans.last
+        if made_for is not dialect:
+            plan = self._plans.of(dialect)
+        if plan is None or plan.events is None:
+            return plan  # type: ignore[no-any-return]
+        loading = plan.events.load
+        if loading.parent_listeners or (loading.__class__ is not _EmptyListener and loading):
+            return None
+        return plan  # type: ignore[no-any-return]
 
     def _forget(self, mapper: Mapper[Any]) -> None:
         """Forget all plans: a column or a relationship has joined the mapper, which has other relationships then."""
@@ -230,6 +268,12 @@ class Lookup(Generic[T]):
         parts = [value_in_row(text, place, dialect, names) for place in range(len(self._names))]
         found: Callable[[Any], Any] = eval(f"lambda r: make({', '.join(parts)})", names)
         return found
+
+
+def _only(rows: Any, make: Callable[[Any], Any] | None) -> Any:
+    if not rows or rows[1:]:
+        _refuse(rows)
+    return rows[0] if make is None else make(rows[0])
 
 
 def _made_of(rows: Sequence[Any], make: Callable[[Any], Any]) -> list[Any]:

@@ -8,7 +8,7 @@ look at, such as a deadline or a reader inside a writer, they take the ordinary 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Dialect
@@ -17,6 +17,7 @@ from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from dbkit.engines.connection import TrackedConnection
+from dbkit.engines.record import Record
 from dbkit.engines.statements import needs_transaction
 from dbkit.engines.variant import KEPT
 from dbkit.engines.watch import Watch
@@ -185,7 +186,9 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            cursor = _executed(proxy, sql, parameters)
+            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection)
+            cursor = kept.cursor
+            kept.execute(sql, parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
@@ -193,7 +196,7 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
         if text.description is None:
             text.description = cursor.description
         if text.keeps_cursor and not rows[1:]:
-            _keep(proxy, cursor)
+            leave_cursor(proxy._connection_record, kept)
         else:
             cursor.close()
     except BaseException as error:
@@ -202,26 +205,53 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     return rows
 
 
-def _executed(proxy: Any, sql: str, parameters: Any) -> Any:
-    """Execute by the cursor that a pooled connection keeps, taken from it until it is left there again; return it."""
-    record, native = proxy._connection_record, proxy.dbapi_connection
-    made_by = cursor = None
-    if record is not None:  # or it was detached from its pool
-        (made_by, cursor), record.cursor = record.cursor, (None, None)
-    if made_by is not native:
-        cursor = native.cursor()
-    # another object, if with the same characters: for one that it knows psycopg would go on with the time zone, the
-    # style of dates and the encoding that the session had when it saw that one first
-    cursor.execute(sql[:1] + sql[1:], parameters)  # type: ignore[union-attr]
-    return cursor
+class KeptCursor:
+    """A cursor of psycopg that a pooled connection keeps for whoever sends statements past SQLAlchemy.
+
+    For a string that is the same object as before, psycopg goes on with what it has worked out for the session's
+    encoding, time zone and styles of dates. The server tells the driver of each change of these.
+
+    :ivar native: the DBAPI connection that has made it.
+    """
+
+    __slots__ = ("_manners", "_tell", "cursor", "native")
+
+    def __init__(self, native: Any) -> None:
+        self.native = native
+        self.cursor = native.cursor()
+        self._tell = getattr(native, "driver_connection", native).pgconn.parameter_status
+        self._manners: Any = None
+
+    def execute(self, sql: str, parameters: Any) -> None:
+        """Execute a statement."""
+        tell = self._tell
+        manners = (tell(b"client_encoding"), tell(b"TimeZone"), tell(b"DateStyle"), tell(b"IntervalStyle"))
+        if manners != self._manners:
+            self._manners = manners
+            sql = sql[:1] + sql[1:]  # another object
+        self.cursor.execute(sql, parameters)
 
 
-def _keep(proxy: Any, cursor: Any) -> None:
+def take_cursor(record: Record | None, native: Any) -> KeptCursor:
+    """Return the cursor that a pooled connection keeps, taken from it until it is left there again; or another one.
+
+    :param record: the pool's; None if the connection was detached from it.
+    """
+    if record is not None:
+        kept: KeptCursor | None = record.kept
+        if kept is not None:
+            record.kept = None
+            if kept.native is native:
+                return kept
+    return KeptCursor(native)
+
+
+def leave_cursor(record: Record | None, kept: KeptCursor) -> None:
     """Leave a cursor to the connection; it holds what it has found until its next statement."""
-    if proxy._connection_record is None:
-        cursor.close()
+    if record is None:
+        kept.cursor.close()
     else:
-        proxy._connection_record.cursor = proxy.dbapi_connection, cursor
+        record.kept = kept
 
 
 def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> int:
@@ -235,13 +265,15 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            cursor = _executed(proxy, sql, parameters)
+            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection)
+            cursor = kept.cursor
+            kept.execute(sql, parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
         count: int = cursor.rowcount
         if text.keeps_cursor:
-            _keep(proxy, cursor)
+            leave_cursor(proxy._connection_record, kept)
         else:
             cursor.close()
     except BaseException as error:
@@ -269,10 +301,11 @@ def send_new(connection: TrackedConnection, text: Text, parameters: Any) -> Any:
     return number
 
 
-def failed(connection: TrackedConnection, error: BaseException, sql: str, parameters: Any, cursor: Any) -> None:
+def failed(connection: TrackedConnection, error: BaseException, sql: str, parameters: Any, cursor: Any) -> NoReturn:
     """Raise what SQLAlchemy would have made of a driver's error; the transaction goes on as an ordinary one."""
     connection.adopt()
     connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
+    raise error  # it has raised
 
 
 def is_plain(value: Any) -> bool:

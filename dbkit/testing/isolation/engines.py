@@ -139,7 +139,7 @@ class SandboxBackend:
     def open_session(self, connection: Any, driver: str, role: Role, settings: SessionSettings) -> SessionFacts:
         facts = self._real.open_session(connection, driver, Role.WRITER, settings)
         self._held.look_for_constraints(connection)
-        return replace(facts, autocommits=False)
+        return replace(facts, autocommits=False, alone=False, autocommit=None)
 
     def begin(self, driver: str, role: Role, url: URL, settings: SessionSettings) -> Callable[[Any], None]:
         return partial(self._held.begin, role)

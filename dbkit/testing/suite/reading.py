@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from dbkit.backends.base import Standing
 from dbkit.exceptions import DBError, DBReadOnly
+from dbkit.queries import Lookup
 from dbkit.testing.suite.capabilities import Capability
 from dbkit.testing.suite.case import WayCase, insert_item, needs
 from dbkit.testing.suite.tables import ITEMS, Item
@@ -133,6 +134,20 @@ class Reading(WayCase):
             except KeyError:
                 pass
             self.assertIs(before, await self.after_reading(), "what leave_autocommit() returned goes back")
+
+    async def test_a_statement_by_itself_leaves_no_transaction_and_blocks_are_as_they_were(self) -> None:
+        def look(connection: Connection) -> None:
+            found = self.standing(connection)
+            self.assertIn(found, (Standing.NONE, Standing.NOT_KNOWN), "after statements by themselves: SessionFacts")
+
+        lookup: Lookup[Any] = Lookup(select(ITEMS.c.id).order_by(ITEMS.c.id))
+        before = await self.after_reading()
+        for number in range(1, 6):
+            await self.add(number)
+            found = await lookup.aall(self.db.reader) if self.is_asyncio else lookup.all(self.db.reader)
+            self.assertEqual(list(range(1, number + 1)), [each for (each,) in found])
+            await self.at_driver(look, writes=False)
+        self.assertIs(before, await self.after_reading(), "what autocommit() returned goes back")
 
     async def test_a_level_that_a_reader_asked_for_leaves_it_as_it_was(self) -> None:
         before = await self.after_reading()

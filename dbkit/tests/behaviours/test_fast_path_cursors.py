@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import gc
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import Date, DateTime, Interval, Text, bindparam, cast, func, select, text
 
 from dbkit import queries
 from dbkit.exceptions import DBError
@@ -30,9 +31,10 @@ class TestKeptCursors(Behaviour):
     def kept(self):
         """Return the cursor that the only connection keeps, while no block is open."""
         (idle, _) = self.only.engine.pool._idle[0]
-        made_by, cursor = idle.cursor
-        self.assertIs(made_by, None if cursor is None else idle.dbapi_connection)
-        return cursor
+        if idle.kept is None:
+            return None
+        self.assertIs(idle.kept.native, idle.dbapi_connection)
+        return idle.kept.cursor
 
     def look(self, lookup, **values):
         with self.only.writer():
@@ -57,6 +59,32 @@ class TestKeptCursors(Behaviour):
         self.assertIsNone(self.kept())
         self.look(ONE, number=2)
         self.assertIsNotNone(self.kept())
+
+    def test_what_the_session_says_of_times_and_letters_counts_at_once(self):
+        lookup = queries.Lookup(
+            select(
+                cast("2020-01-02 03:04:05+00", DateTime(timezone=True)),
+                cast("1 day 02:03:04", Interval()),
+                cast("2020-02-01", Date()),
+                cast("\u00e9", Text()),
+            )
+        )
+        settings = (
+            "SET TIME ZONE 'UTC'",
+            "SET TIME ZONE 'Asia/Kolkata'",
+            "SET datestyle = 'ISO, DMY'",
+            "SET client_encoding = 'LATIN1'",
+            "RESET ALL",
+        )
+        moment = datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+        for setting in settings:
+            with self.only.writer.connection() as connection:
+                connection.execute(text(setting))
+                plain = connection.execute(lookup.statement).one()
+                ((found, *others),) = lookup.all(self.only)
+                self.assertEqual((moment, *plain[1:]), (found, *others))
+                self.assertEqual(plain[0].utcoffset(), found.utcoffset(), setting)
+            self.assertEqual(plain, lookup.one(self.only.writer))
 
     def test_it_goes_with_a_statement_that_failed(self):
         self.look(ONE, number=2)

@@ -143,6 +143,13 @@ class StaysOutOfAutocommit(PostgreSQL):
         return lambda: None
 
 
+class AloneInATransaction(PostgreSQL):
+    def open_session(self, connection, driver, role, settings):
+        facts = super().open_session(connection, driver, role, settings)
+        connection.autocommit = False
+        return replace(facts, autocommits=False, alone=role is Role.READER)
+
+
 class KeepsLocks(SQLite):
     def before_close(self, connection):
         pass
@@ -347,6 +354,12 @@ class TestBrokenBackends(SuiteCase):
         subject = replace(POSTGRESQL, backend=StaysOutOfAutocommit(), can=set(POSTGRESQL.can) - {Can.ENTRY_POINT})
         self.assert_caught(
             subject, "Reading.test_an_autocommitting_reader_opens_a_transaction_where_it_needs_one_and_leaves_none"
+        )
+
+    def test_a_statement_by_itself_that_leaves_a_transaction_is_caught(self):
+        subject = replace(POSTGRESQL, backend=AloneInATransaction(), can=set(POSTGRESQL.can) - {Can.ENTRY_POINT})
+        self.assert_caught(
+            subject, "Reading.test_a_statement_by_itself_leaves_no_transaction_and_blocks_are_as_they_were"
         )
 
     def test_an_abandoned_connection_whose_thread_goes_on_is_caught(self):

@@ -12,7 +12,7 @@ if importlib.util.find_spec("benchmarks") is None:
 
 from benchmarks import counting
 from benchmarks.driving import Course, Numbers
-from benchmarks.places import BACKENDS, prepared
+from benchmarks.places import BACKENDS, Backend, prepared
 from benchmarks.reads.command import SUBJECTS
 from benchmarks.reads.operations import MANY, ONE, NotRead, by_place, checked
 from benchmarks.reads.schema import populate
@@ -20,15 +20,15 @@ from benchmarks.subjects.catalogue import missing
 from benchmarks.subjects.subject import Opened
 
 ROWS = 500
-MEMORY = next(each for each in BACKENDS if each.name == "sqlite-memory")
+MEMORY, FILE = (next(each for each in BACKENDS if each.name == name) for name in ("sqlite-memory", "sqlite-file"))
 
 
 @functools.cache
-def calls_of(name: str, operation: str) -> float:
+def calls_of(name: str, operation: str, backend: Backend = MEMORY) -> float:
     """Count the calls of one operation."""
     subject = next(each for each in SUBJECTS if each.name == name)
     with (
-        prepared(MEMORY, ROWS, populate) as grounds,
+        prepared(backend, ROWS, populate) as grounds,
         Course(subject, grounds.straight(), Numbers()) as course,
     ):
         return counting.count_calls(course, operation, 10, 3)
@@ -49,6 +49,11 @@ class TestReads(unittest.TestCase):
         for name in ("dbkit rows", "dbkit lookup"):
             with self.subTest(name=name):
                 self.assertLess(4 * calls_of(name, ONE), calls_of("sqlalchemy orm", ONE))
+
+    def test_a_lookup_by_itself_costs_less_than_one_in_a_block(self) -> None:
+        alone, inside = (calls_of(name, ONE, FILE) for name in ("dbkit lookup alone", "dbkit lookup"))
+        self.assertLessEqual(alone, 50)
+        self.assertLess(alone, 0.7 * inside)
 
     def test_who_brings_back_something_else_fails(self) -> None:
         made = datetime(2020, 1, 1)
