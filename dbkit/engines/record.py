@@ -10,6 +10,7 @@ from sqlalchemy.pool.base import _ConnectionRecord
 from dbkit.backends.base import SessionFacts
 
 _SEVERAL = 3
+_KEPT = 20
 
 
 class Record(_ConnectionRecord):
@@ -25,7 +26,8 @@ class Record(_ConnectionRecord):
     :ivar autocommit: what lets the connection take such statements, and returns what goes back; None: nothing does.
     :ivar back: what goes back; None: it takes none, or always does.
     :ivar singles: how many such statements have come since the last block, where they want something to be switched.
-    :ivar kept: a cursor that is free for whoever sends a statement past SQLAlchemy; None: there is none.
+    :ivar kept: by their statements, cursors that are free for whoever sends these past SQLAlchemy; those that were used
+        last.
     """
 
     opened_at = 0.0
@@ -37,11 +39,21 @@ class Record(_ConnectionRecord):
     autocommit: Callable[[Any], Callable[[], None]] | None = None
     back: Callable[[], None] | None = None
     singles = 0
-    kept: Any = None
+
+    def __init__(self, pool: Any, connect: bool = True) -> None:
+        self.kept: dict[str, Any] = {}
+        super().__init__(pool, connect)
 
     def stand(self, facts: SessionFacts) -> None:
         """Take note of what a connection that was just opened can do."""
         self.alone, self.autocommit, self.back, self.singles = facts.alone, facts.autocommit, None, 0
+        self.kept.clear()
+
+    def keep(self, sql: str, kept: Any) -> None:
+        """Keep a cursor for its statement."""
+        self.kept[sql] = kept
+        if len(self.kept) > _KEPT:
+            del self.kept[next(iter(self.kept))]
 
     def take_singles(self) -> bool:
         """Let it take statements by themselves, once several have come with no block between; return whether it does.

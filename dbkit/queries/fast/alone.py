@@ -94,9 +94,9 @@ def send_alone(lane: Lane, text: Text, parameters: Any, colour: Colour) -> Seque
             record.holder = get_ident() if colour is Colour.BLOCKING else ref(asyncio.current_task())
             native = record.dbapi_connection
             if text.keeps_cursor:
-                kept = take_cursor(record, native)
+                kept = take_cursor(record, native, text.sql)
                 cursor = kept.cursor
-                kept.execute(text.sql, parameters)
+                kept.execute(parameters)
             else:
                 cursor = native.cursor()
                 cursor.execute(text.sql, parameters)
@@ -104,7 +104,7 @@ def send_alone(lane: Lane, text: Text, parameters: Any, colour: Colour) -> Seque
             if text.description is None:
                 text.description = cursor.description
             if text.keeps_cursor and not rows[1:]:
-                record.kept = kept
+                record.keep(text.sql, kept)
             else:
                 cursor.close()
             if not alone:

@@ -186,9 +186,9 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection)
+            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection, sql)
             cursor = kept.cursor
-            kept.execute(sql, parameters)
+            kept.execute(parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
@@ -196,7 +196,7 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
         if text.description is None:
             text.description = cursor.description
         if text.keeps_cursor and not rows[1:]:
-            leave_cursor(proxy._connection_record, kept)
+            leave_cursor(proxy._connection_record, sql, kept)
         else:
             cursor.close()
     except BaseException as error:
@@ -206,7 +206,7 @@ def send(connection: TrackedConnection, text: Text, parameters: Any) -> Sequence
 
 
 class KeptCursor:
-    """A cursor of psycopg that a pooled connection keeps for whoever sends statements past SQLAlchemy.
+    """A cursor of psycopg that a pooled connection keeps for one statement.
 
     For a string that is the same object as before, psycopg goes on with what it has worked out for the session's
     encoding, time zone and styles of dates. The server tells the driver of each change of these.
@@ -214,17 +214,18 @@ class KeptCursor:
     :ivar native: the DBAPI connection that has made it.
     """
 
-    __slots__ = ("_manners", "_tell", "cursor", "native")
+    __slots__ = ("_manners", "_sql", "_tell", "cursor", "native")
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, sql: str) -> None:
         self.native = native
         self.cursor = native.cursor()
+        self._sql = sql
         self._tell = getattr(native, "driver_connection", native).pgconn.parameter_status
         self._manners: Any = None
 
-    def execute(self, sql: str, parameters: Any) -> None:
-        """Execute a statement."""
-        tell = self._tell
+    def execute(self, parameters: Any) -> None:
+        """Execute the statement."""
+        tell, sql = self._tell, self._sql
         manners = (tell(b"client_encoding"), tell(b"TimeZone"), tell(b"DateStyle"), tell(b"IntervalStyle"))
         if manners != self._manners:
             self._manners = manners
@@ -232,26 +233,24 @@ class KeptCursor:
         self.cursor.execute(sql, parameters)
 
 
-def take_cursor(record: Record | None, native: Any) -> KeptCursor:
-    """Return the cursor that a pooled connection keeps, taken from it until it is left there again; or another one.
+def take_cursor(record: Record | None, native: Any, sql: str) -> KeptCursor:
+    """Return the cursor that a pooled connection keeps for a statement, taken from it until it is left there again.
 
-    :param record: the pool's; None if the connection was detached from it.
+    :param record: the pool's; None if the connection was detached from it. Then, as where none is kept, it is made.
     """
     if record is not None:
-        kept: KeptCursor | None = record.kept
-        if kept is not None:
-            record.kept = None
-            if kept.native is native:
-                return kept
-    return KeptCursor(native)
+        kept: KeptCursor | None = record.kept.pop(sql, None)
+        if kept is not None and kept.native is native:
+            return kept
+    return KeptCursor(native, sql)
 
 
-def leave_cursor(record: Record | None, kept: KeptCursor) -> None:
+def leave_cursor(record: Record | None, sql: str, kept: KeptCursor) -> None:
     """Leave a cursor to the connection; it holds what it has found until its next statement."""
     if record is None:
         kept.cursor.close()
     else:
-        record.kept = kept
+        record.keep(sql, kept)
 
 
 def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> int:
@@ -265,15 +264,15 @@ def send_change(connection: TrackedConnection, text: Text, parameters: Any) -> i
     try:
         proxy: Any = connection._dbapi_connection
         if text.keeps_cursor:
-            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection)
+            kept = take_cursor(proxy._connection_record, proxy.dbapi_connection, sql)
             cursor = kept.cursor
-            kept.execute(sql, parameters)
+            kept.execute(parameters)
         else:
             cursor = proxy.dbapi_connection.cursor()
             cursor.execute(sql, parameters)
         count: int = cursor.rowcount
         if text.keeps_cursor:
-            leave_cursor(proxy._connection_record, kept)
+            leave_cursor(proxy._connection_record, sql, kept)
         else:
             cursor.close()
     except BaseException as error:

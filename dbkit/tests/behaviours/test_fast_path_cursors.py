@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import gc
 
-from sqlalchemy import Date, DateTime, Interval, Text, bindparam, cast, func, select, text
+from sqlalchemy import Date, DateTime, Interval, Text, bindparam, cast, func, literal_column, select, text
 
 from dbkit import queries
 from dbkit.exceptions import DBError
@@ -29,12 +29,11 @@ class TestKeptCursors(Behaviour):
             session.add_all([Item(id=number) for number in (1, 2, 3)])
 
     def kept(self):
-        """Return the cursor that the only connection keeps, while no block is open."""
+        """Return the cursors that the only connection keeps, while no block is open."""
         (idle, _) = self.only.engine.pool._idle[0]
-        if idle.kept is None:
-            return None
-        self.assertIs(idle.kept.native, idle.dbapi_connection)
-        return idle.kept.cursor
+        for each in idle.kept.values():
+            self.assertIs(each.native, idle.dbapi_connection)
+        return [each.cursor for each in idle.kept.values()]
 
     def look(self, lookup, **values):
         with self.only.writer():
@@ -42,23 +41,33 @@ class TestKeptCursors(Behaviour):
 
     def test_it_serves_one_statement_after_the_other(self):
         self.assertEqual([(2,)], self.look(ONE, number=2))
-        cursor = self.kept()
-        self.assertIsNotNone(cursor)
+        (cursor,) = self.kept()
         self.assertEqual([(3,)], self.look(ONE, number=3))
         self.assertEqual([], self.look(ONE, number=9))
+        self.assertEqual([cursor], self.kept())
         with self.only.writer() as session:
             item = BY_ID.one(session, id=1)
             item.name = "changed"
             queries.save(session, item)
-        self.assertIs(cursor, self.kept())
+        self.assertEqual(3, len(self.kept()))  # one for each statement
         self.assertEqual([("changed",)], self.look(queries.Lookup(select(Item.name).where(Item.id == 1))))
 
     def test_it_holds_no_more_than_a_row(self):
         self.look(ONE, number=2)
         self.assertEqual([(1,), (2,), (3,)], self.look(SOME, least=0))
-        self.assertIsNone(self.kept())
-        self.look(ONE, number=2)
-        self.assertIsNotNone(self.kept())
+        self.assertEqual([], [each for each in self.kept() if each.rowcount > 1])
+
+    def test_those_that_were_used_last_are_kept(self):
+        lookups = [
+            queries.Lookup(select(Item.id + literal_column(str(number))).where(Item.id == 1)) for number in range(30)
+        ]
+        for each in lookups:
+            self.look(each)
+        kept = self.kept()
+        self.assertEqual(20, len(kept))
+        self.assertEqual([(11,)], self.look(lookups[10]))
+        self.assertEqual([(1,)], self.look(lookups[0]))
+        self.assertEqual([kept[0], kept[-1]], [self.kept()[-2], self.kept()[-3]])
 
     def test_what_the_session_says_of_times_and_letters_counts_at_once(self):
         lookup = queries.Lookup(
@@ -89,18 +98,18 @@ class TestKeptCursors(Behaviour):
     def test_it_goes_with_a_statement_that_failed(self):
         self.look(ONE, number=2)
         self.assertRaises(DBError, self.look, WRONG, x=1)
-        self.assertIsNone(self.kept())
+        self.assertEqual(1, len(self.kept()))
         self.assertEqual([(2,)], self.look(ONE, number=2))
 
     def test_it_goes_with_its_connection(self):
         self.look(ONE, number=2)
-        first = self.kept()
+        (first,) = self.kept()
         with self.only.writer() as session:
             session.execute(text("SELECT 1"))
             (record,) = self.only.engine.pool._in_use
         record.invalidate()
         self.assertEqual([(2,)], self.look(ONE, number=2))
-        self.assertIsNot(first, self.kept())
+        self.assertNotIn(first, self.kept())
 
     def test_a_detached_connection_keeps_none(self):
         with self.only.writer() as session:
