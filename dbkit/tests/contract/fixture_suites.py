@@ -1,6 +1,6 @@
 """Runs a suite of tests that a text holds, in a process of its own, and says what became of each test.
 
-``python -m dbkit.tests.contract.fixture_suites module ...`` is that process; it runs the modules of the working folder.
+``python -m dbkit.tests.contract.fixture_suites folder module ...`` is that process; it runs the modules of the folder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 import fixtures
 
 from dbkit.tests import warm
+
+ROOT = Path(__file__).parents[3]
 
 
 class Outcomes(unittest.TestResult):
@@ -86,7 +88,9 @@ class SuiteFolder(fixtures.Fixture):
 
     def run(self, *names, **environment):
         """Run modules, classes or tests; a variable that is None is taken out of the environment."""
-        done = warm.run("-m", __name__, *names, cwd=self.path, timeout_s=300, env=environment_with(**environment))
+        # in this project's folder, so that it shares the servers of the run
+        environment = environment_with(**environment)
+        done = warm.run("-m", __name__, self.path, *names, cwd=ROOT, timeout_s=300, env=environment)
         if done.returncode:
             raise AssertionError(done.stderr)
         return Ran(done.stdout)
@@ -94,15 +98,15 @@ class SuiteFolder(fixtures.Fixture):
 
 def environment_with(**changes):
     """Return this process's environment with changes, and dbkit on the path."""
-    root = str(Path(__file__).parents[3])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {name: value for name, value in {**os.environ, "PYTHONPATH": path, **changes}.items() if value is not None}
 
 
 def main():
-    sys.path.insert(0, os.getcwd())
+    folder, *names = sys.argv[1:]
+    sys.path.insert(0, folder)
     loader = unittest.TestLoader()
-    outcomes = run_here(loader.loadTestsFromNames(sys.argv[1:]))
+    outcomes = run_here(loader.loadTestsFromNames(names))
     print(json.dumps({"outcomes": outcomes.by_id, "texts": outcomes.texts + loader.errors}))
 
 
