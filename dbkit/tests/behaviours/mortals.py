@@ -170,8 +170,6 @@ def tables(product: Product) -> places.Place:
 def emptied(product: Product) -> places.Place:
     """Delete all rows."""
     place = tables(product)
-    with place.observer.connect() as connection:
-        connection.exec_driver_sql("UPDATE mortal_node SET above_id = NULL")
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.exec_driver_sql(f"DELETE FROM {table.name}")
+    place.do("UPDATE mortal_node SET above_id = NULL WHERE above_id IS NOT NULL")
+    place.delete_from(*(table.name for table in reversed(Base.metadata.sorted_tables)))
     return place

@@ -11,9 +11,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.engine.url import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import dbkit
@@ -34,6 +35,10 @@ def _remove(folder: str, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _write_nothing_through(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
 class Place:
     """One database of one product."""
 
@@ -41,10 +46,18 @@ class Place:
         self.product = product
         for bases in self._bases:
             bases.metadata.create_all(self.observer)
+        if not self._is_server:
+            # Whoever uses the file first says for all how long writers wait for their turn.
+            self._patient = dbkit.Database(self.url("pysqlite"), **SETTINGS)
+            self._patient.factory.engines(Colour.BLOCKING)
 
     @property
     def _bases(self) -> tuple[Any, ...]:
         return (Base,) if self.product is Product.MARIADB else (Base, DeferringBase)
+
+    @property
+    def _is_server(self) -> bool:
+        return self.product in (Product.POSTGRESQL, Product.MARIADB)
 
     @cached_property
     def _server(self) -> Any:
@@ -78,7 +91,11 @@ class Place:
     @cached_property
     def observer(self) -> Engine:
         """Plain SQLAlchemy in autocommit: what another client sees, and does."""
-        engine = create_engine(self.bare_url, isolation_level="AUTOCOMMIT", pool_size=1, connect_args=self._patience)
+        engine = create_engine(self.bare_url, isolation_level="AUTOCOMMIT", pool_size=1, connect_args=self._arguments)
+        # in autocommit there is nothing to undo
+        engine.dialect.do_rollback = lambda dbapi_connection: None  # type: ignore[method-assign]
+        if not self._is_server:
+            event.listen(engine, "connect", _write_nothing_through)
         if self.product is Product.SQLITE_MEMORY:
             keeper = engine.raw_connection()  # without any connection, a database in memory is gone
             atexit.register(keeper.close)
@@ -86,22 +103,28 @@ class Place:
         return engine
 
     @property
-    def _patience(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """A lock that a test has left is told soon."""
-        return {} if self.product in (Product.POSTGRESQL, Product.MARIADB) else {"timeout": 2}
+        if self.product is Product.POSTGRESQL:
+            return {}
+        return {"init_command": "SET innodb_lock_wait_timeout = 5"} if self._is_server else {"timeout": 2}
 
     def empty(self) -> None:
-        """Delete all rows."""
-        tables = [table for bases in self._bases for table in reversed(bases.metadata.sorted_tables)]
+        """Delete all rows of the tables that all behaviours have."""
+        self.delete_from(*(table.name for bases in self._bases for table in reversed(bases.metadata.sorted_tables)))
+
+    def delete_from(self, *tables: str) -> None:
+        """Delete all rows of tables, in this order and in one go."""
+        # With a condition SQLite writes nothing where there is nothing to delete.
+        where = "" if self._is_server else " WHERE true"
+        deletes = "; ".join(f"DELETE FROM {name}{where}" for name in tables)
         with self.observer.connect() as connection:
             if self.product is Product.POSTGRESQL:
-                deletes = "; ".join(f"DELETE FROM {table.name}" for table in tables)
                 connection.exec_driver_sql(f"SET lock_timeout = '5s'; {deletes}")
-                return
-            if self.product is Product.MARIADB:
-                connection.exec_driver_sql("SET innodb_lock_wait_timeout = 5")
-            for table in tables:
-                connection.exec_driver_sql(f"DELETE FROM {table.name}")
+            elif self.product is Product.MARIADB:
+                connection.exec_driver_sql(f"BEGIN NOT ATOMIC {deletes}; END")
+            else:
+                connection.connection.driver_connection.executescript(deletes)
 
     def ask(self, sql: str, **parameters: Any) -> list[Any]:
         """Return the first column of what another client reads."""
@@ -113,8 +136,9 @@ class Place:
         with self.observer.connect() as connection:
             connection.execute(text(sql), parameters)
 
+    @cached_property
     def bare_engine(self) -> Engine:
-        """Return a plain engine for a rival: each of its connections is its own."""
+        """A plain engine for rivals: each of its connections is its own."""
         return create_engine(self.bare_url, poolclass=NullPool)
 
     def left_open(self) -> list[str]:
@@ -137,6 +161,14 @@ def place(product: Product) -> Place:
         return Place(product)
     except ImportError as missing:
         raise unittest.SkipTest(f"the driver that observes {product.value} is not installed: {missing}") from missing
+
+
+@cache
+def bare_engine(combination: Combination) -> Any:
+    """Return this process's plain engine of a combination's driver and colour: each of its connections is its own."""
+    url = place(combination.product).url(combination.driver, combination.scheme)
+    make = create_async_engine if combination.colour is Colour.ASYNCIO else create_engine
+    return make(url, poolclass=NullPool)
 
 
 @cache

@@ -25,8 +25,7 @@ class Rival:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._engine = place.bare_engine()
-        self._connection: Connection = self._engine.connect()
+        self._connection: Connection = place.bare_engine.connect()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         ask = "pg_backend_pid()" if place.product is Product.POSTGRESQL else "CONNECTION_ID()"
@@ -97,4 +96,3 @@ class Rival:
             thread.join(_WAIT_S)
         if thread is None or not thread.is_alive():
             self._connection.close()
-        self._engine.dispose()

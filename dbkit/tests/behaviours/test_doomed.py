@@ -235,7 +235,7 @@ class TestConstraintsCheckedAtCommit(Losing):
     @on(POSTGRESQL)
     async def test_a_serialization_failure_is_the_blocks_error(self):
         self.store(1, 2)
-        rival = self.place.bare_engine().execution_options(isolation_level="SERIALIZABLE")
+        rival = self.place.bare_engine.execution_options(isolation_level="SERIALIZABLE")
         with self.raising(DBSerializationFailure) as caught:
             async with self.writer.isolation("SERIALIZABLE")() as session:
                 await session.execute(text("SELECT sum(amount) FROM items"))

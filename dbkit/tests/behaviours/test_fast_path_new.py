@@ -87,8 +87,7 @@ class _Forms(Behaviour):
     def setUp(self):
         super().setUp()
         _prepare(self.place)
-        for model in (Thing, Paired, Counted):
-            self.place.do(f"DELETE FROM {model.__tablename__}")
+        self.place.delete_from(*(model.__tablename__ for model in (Thing, Paired, Counted)))
         self.enterContext(filters.scope(project="red"))
 
     async def call(self, function, *args, **values):

@@ -73,8 +73,7 @@ class TestRelationships(Behaviour):
     def setUp(self):
         super().setUp()
         _prepare(self.place)
-        for table in reversed(Base.metadata.sorted_tables):
-            self.place.do(f"DELETE FROM {table.name}")
+        self.place.delete_from(*(table.name for table in reversed(Base.metadata.sorted_tables)))
         self.run_plain(self.fill)
 
     async def fill(self):

@@ -115,7 +115,7 @@ class TestLevels(Behaviour):
 class TestWriteSkew(Behaviour):
     async def skew(self, opener):
         """Read both rows, let a rival change the one, and change the other."""
-        rival_engine = self.place.bare_engine().execution_options(isolation_level="SERIALIZABLE")
+        rival_engine = self.place.bare_engine.execution_options(isolation_level="SERIALIZABLE")
         async with opener() as session:
             total = await session.scalar(select(func.sum(Item.amount)))
             with rival_engine.begin() as rival:

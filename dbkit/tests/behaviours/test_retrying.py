@@ -291,7 +291,7 @@ class TestLocks(Retrying):
 
     def hold(self):
         if self.is_on(Product.SQLITE_FILE):
-            connection = self.place.bare_engine().connect()
+            connection = self.place.bare_engine.connect()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             self.meanwhile = connection.close
             self.addCleanup(connection.close)

@@ -62,8 +62,7 @@ class Locking(Behaviour):
     def setUp(self) -> None:
         super().setUp()
         _prepare(self.place)
-        for model in (Page, Draft, Seat):
-            self.place.do(f"DELETE FROM {model.__tablename__}")
+        self.place.delete_from(*(model.__tablename__ for model in (Page, Draft, Seat)))
         for number in (1, 2, 3):
             self.place.do(
                 "INSERT INTO locking_pages (id, text, title, hits, version) VALUES (:n, 'a', 't', 0, 1)", n=number
