@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
@@ -11,6 +11,8 @@ from sqlalchemy.pool import NullPool
 
 from dbkit.testing import servers
 from dbkit.testing.servers.polling import wait_until
+from dbkit.tests.behaviours import places
+from dbkit.tests.behaviours.combinations import Product
 
 _WAIT_S = 20.0
 
@@ -25,20 +27,45 @@ _OBSERVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 OWN_SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 
 
+#: Names of databases of the shared servers that tests have given back, in that order.
+_FREE: dict[str, list[str]] = {"postgresql": [], "mysql": []}
+
+
 class Estate:
     """An empty database that only its test uses.
 
     :param server: None for the server that the whole run shares.
+    :param name: a database that is there already.
     """
 
-    def __init__(self, kind: str, server: Any = None) -> None:
+    def __init__(self, kind: str, server: Any = None, name: str | None = None) -> None:
         self.kind = kind
         self.server = servers.require_or_skip(kind) if server is None else server
-        self.name = self.server.create_database()
+        self.name = self.server.create_database() if name is None else name
         self.own_session = text(OWN_SESSION[kind])
-        self._observer = create_engine(
-            self.server.url(driver=_OBSERVERS[kind]), isolation_level="AUTOCOMMIT", poolclass=NullPool
-        )
+        if server is None:
+            product = Product.POSTGRESQL if kind == "postgresql" else Product.MARIADB
+            self._observer = places.place(product).observer
+        else:
+            self._observer = create_engine(
+                self.server.url(driver=_OBSERVERS[kind]), isolation_level="AUTOCOMMIT", poolclass=NullPool
+            )
+
+    @classmethod
+    def lent(cls, kind: str, test: Any) -> Self:
+        """Return one that others had before and will have after the test, which makes nothing in it but sessions.
+
+        PostgreSQL takes longer to make a database than most tests take to use it.
+        """
+        free = _FREE[kind]
+        # the last one may still get a session from what its test has left behind
+        found = next((each for name in free[:-1] if not (each := cls(kind, name=name)).sessions()), None)
+        if found is None:
+            found = cls(kind)
+        else:
+            free.remove(found.name)
+        test.addCleanup(free.append, found.name)
+        return found
 
     def url(self, driver: str, scheme: str | None = None, **changes: Any) -> URL:
         """Return the URL of the database."""

@@ -31,7 +31,7 @@ class CredentialsBehaviour(Behaviour):
 class TestRotationOfUsers(CredentialsBehaviour):
     def setUp(self):
         super().setUp()
-        self.estate = Estate("postgresql")
+        self.estate = Estate.lent("postgresql", self)
         self.users = [f"{self.estate.name}_{each}" for each in ("a", "b")]
         for user in self.users:
             self.estate.do(f"CREATE ROLE {user} LOGIN")
@@ -112,7 +112,7 @@ class TestRotationOfPasswords(CredentialsBehaviour):
 @behaviours(POSTGRESQL | MARIADB)
 class TestTheCallableFails(CredentialsBehaviour):
     async def test_its_own_error_reaches_the_caller_and_costs_no_connection(self):
-        self.estate = Estate("mysql" if self.combination in MARIADB else "postgresql")
+        self.estate = Estate.lent("mysql" if self.combination in MARIADB else "postgresql", self)
 
         class VaultSealed(Exception):
             pass

@@ -33,7 +33,7 @@ def _session(database, estate, mode="writer"):
 class TestForkWithIdleConnections(Behaviour):
     def setUp(self):
         super().setUp()
-        self.estate = Estate("mysql" if self.combination in MARIADB else "postgresql")
+        self.estate = Estate.lent("mysql" if self.combination in MARIADB else "postgresql", self)
         url = self.estate.url(self.combination.driver, self.combination.scheme)
         self.made = dbkit.Database(url, max_retries=0, max_pool_size=3, max_overflow=0)
         self.addCleanup(self.made.dispose)
@@ -254,7 +254,7 @@ class TestForkOnEachProduct(Behaviour):
 class TestForkOfAnAsyncioParent(testtools.TestCase):
     def test_the_loop_of_the_parent_keeps_its_connections(self):
         for kind, driver in (("postgresql", "asyncpg"), ("postgresql", "psycopg"), ("mysql", "asyncmy")):
-            estate = Estate(kind)
+            estate = Estate.lent(kind, self)
             database = dbkit.Database(estate.url(driver), max_retries=0)
 
             async def session_of(database=database, estate=estate):
@@ -306,7 +306,7 @@ class TestInterpretersEnd(testtools.TestCase):
     def leaves_them(self, kind, driver):
         if not is_installed(driver):
             self.skipTest(f"the driver {driver} is not installed")
-        estate = Estate(kind)
+        estate = Estate.lent(kind, self)
         url = estate.url(driver).render_as_string(hide_password=False)
         ended = warm.run("-c", self._SCRIPT, url, str(estate.own_session))
         self.assertEqual(("kept\n", 0), (ended.stdout, ended.returncode), ended.stderr[-600:])
@@ -329,7 +329,7 @@ class TestBareFork(testtools.TestCase):
 
     @testtools.skipUnless(is_installed("mysqldb"), "the driver mysqldb is not installed: pip install mysqlclient")
     def test_a_bare_engine_shares_the_parents_session_with_the_child(self):
-        estate = Estate("mysql")
+        estate = Estate.lent("mysql", self)
         engine = create_engine(estate.url("mysqldb"))
         self.addCleanup(engine.dispose)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
 import tempfile
 import textwrap
 from pathlib import Path
@@ -16,6 +14,7 @@ from sqlalchemy.exc import InterfaceError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import dbkit
+from dbkit.tests import warm
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, SERVERS
 from dbkit.tests.behaviours.estates import Estate
@@ -89,7 +88,7 @@ class TestLoops(Behaviour):
 @behaviours(SERVERS & ASYNCIO)
 class TestLoopsThatEnded(Behaviour):
     async def test_their_sessions_do_not_pile_up(self):
-        estate = Estate("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql")
+        estate = Estate.lent("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql", self)
         made = dbkit.Database(estate.url(self.combination.driver, self.combination.scheme), max_retries=0)
 
         def loops(database):
@@ -109,7 +108,7 @@ class TestLoopsThatEnded(Behaviour):
             estate.sessions_become(0)
 
     async def test_a_database_that_was_dropped_leaves_no_session(self):
-        estate = Estate("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql")
+        estate = Estate.lent("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql", self)
 
         def many():
             for _ in range(5):
@@ -129,7 +128,7 @@ class TestLoopsThatEnded(Behaviour):
     @on(_ASYNCPG)
     async def test_bare_sqlalchemy_fails_in_the_second_loop(self):
         """The negative control: one engine for two loops. Other drivers fail later, or not each time."""
-        engine = create_async_engine(Estate("postgresql").url("asyncpg"))
+        engine = create_async_engine(Estate.lent("postgresql", self).url("asyncpg"))
 
         async def use():
             async with engine.connect() as connection:
@@ -147,7 +146,7 @@ class TestLoopsThatEnded(Behaviour):
 class TestBlockingDatabasesThatWereDropped(testtools.TestCase):
     def test_they_leave_no_session(self):
         for kind, driver in (("postgresql", "psycopg"), ("postgresql", "psycopg2"), ("mysql", "pymysql")):
-            estate = Estate(kind)
+            estate = Estate.lent(kind, self)
             with quiet_collection():
                 for _ in range(15):
                     made = dbkit.Database(estate.url(driver), max_retries=0)
@@ -181,12 +180,7 @@ class TestEndOfAProcess(testtools.TestCase):
     )
 
     def run_script(self, url):
-        ended = subprocess.run(
-            [sys.executable, "-W", "ignore::ResourceWarning", "-c", self._SCRIPT, str(url)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        ended = warm.run("-c", self._SCRIPT, str(url), timeout_s=60)
         self.assertEqual((0, "done\n", ""), (ended.returncode, ended.stdout, ended.stderr[-800:]))
 
     def test_with_sqlite(self):
@@ -196,4 +190,4 @@ class TestEndOfAProcess(testtools.TestCase):
 
     def test_with_servers(self):
         for kind, driver in (("postgresql", "psycopg"), ("postgresql", "asyncpg"), ("mysql", "asyncmy")):
-            self.run_script(Estate(kind).url(driver).render_as_string(hide_password=False))
+            self.run_script(Estate.lent(kind, self).url(driver).render_as_string(hide_password=False))

@@ -23,7 +23,7 @@ class TestReload(Behaviour):
     def setUp(self):
         super().setUp()
         kind = "mysql" if self.combination in MARIADB else "postgresql"
-        self.old, self.new = Estate(kind), Estate(kind)
+        self.old, self.new = Estate.lent(kind, self), Estate.lent(kind, self)
         self.conf = cfg.ConfigOpts()
         self.conf([], default_config_files=[])
         self.made = dbkit.Database.from_config(self.conf, max_retries=0)
@@ -42,6 +42,9 @@ class TestReload(Behaviour):
         )
 
     async def test_new_settings_serve_the_next_block_and_the_open_one_ends_on_the_old(self):
+        self.old = Estate(self.old.kind)  # which has a table afterwards
+        self.point_at(self.old)
+        self.made.reload()
         async with self.face.writer() as session:
             await session.execute(text("CREATE TABLE t (a INTEGER)"))
         async with self.face.writer() as session:

@@ -115,7 +115,7 @@ class TestStart(StartBehaviour):
 
     @on(MARIADB)
     async def test_a_wrong_password_is_said_at_once(self):
-        estate = Estate("mysql")
+        estate = Estate.lent("mysql", self)
         url = estate.url(self.combination.driver, self.combination.scheme, username="dbkit", password="wr0ng")
         with self.raising(DBAccessDenied) as caught:
             await self.use(self.open(url))
@@ -126,7 +126,7 @@ class TestStart(StartBehaviour):
 
     @on(POSTGRESQL)
     async def test_an_unknown_user_is_said_at_once(self):
-        estate = Estate("postgresql")
+        estate = Estate.lent("postgresql", self)
         with self.raising(DBAccessDenied) as caught:
             await self.use(self.open(estate.url(self.combination.driver, username="nobody_of_that_name")))
         self.assertEqual([], self.clock.slept)
@@ -138,7 +138,7 @@ class TestStart(StartBehaviour):
         def count(engine):
             event.listen(engine, "do_connect", lambda *args: opened.append(1) and None)
 
-        estate = Estate(self.kind)
+        estate = Estate.lent(self.kind, self)
         url = estate.url(self.combination.driver, self.combination.scheme)
         database = self.open(url, max_retries=10, on_engine_create=[count])
         await self.use(database)
@@ -146,7 +146,7 @@ class TestStart(StartBehaviour):
 
     async def test_later_blocks_are_not_probed(self):
         """A connection that fails in the middle of the work is the caller's business, not a start."""
-        estate = Estate(self.kind)
+        estate = Estate.lent(self.kind, self)
         database = self.open(estate.url(self.combination.driver, self.combination.scheme))
         number = await self.use(database)
         estate.end([number])
@@ -186,7 +186,7 @@ class TestLateServer(StartBehaviour):
 class TestThreadsThatStartAtOnce(testtools.TestCase):
     def test_they_share_one_engine_for_each_role(self):
         for kind, driver in (("postgresql", "psycopg"), ("mysql", "pymysql")):
-            estate = Estate(kind)
+            estate = Estate.lent(kind, self)
             engines: list[Any] = []
             made = dbkit.Database(
                 estate.url(driver), max_pool_size=3, max_overflow=0, on_engine_create=[engines.append]

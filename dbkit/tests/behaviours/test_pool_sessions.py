@@ -24,7 +24,7 @@ class EstateBehaviour(Behaviour):
 
     def setUp(self):
         super().setUp()
-        self.estate = Estate("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql")
+        self.estate = Estate.lent("mysql" if self.combination.scheme in ("mysql", "mariadb") else "postgresql", self)
 
     def open(self, **settings):
         """Return the readers and writers of another Database on the estate."""
@@ -308,7 +308,7 @@ class TestBarePools(testtools.TestCase):
     """Negative controls: what the same events do to plain SQLAlchemy."""
 
     def test_one_killed_session_condemns_all_others(self):
-        estate = Estate("postgresql")
+        estate = Estate.lent("postgresql", self)
         engine = create_engine(estate.url("psycopg"), pool_size=3)
         self.addCleanup(engine.dispose)
         connections = [engine.connect() for _ in range(3)]
