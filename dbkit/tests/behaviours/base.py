@@ -46,6 +46,7 @@ from dbkit.tests.behaviours.combinations import ALL, EVERY_DRIVER, Combination, 
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
 from dbkit.tests.behaviours.rivals import Rival
 from dbkit.tests.behaviours.tables import Item
+from dbkit.tests.settled import settle
 
 C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=BaseException)
@@ -114,6 +115,7 @@ class Behaviour:
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
+        settle()
         if self.combination.missing:
             self.skipTest(self.combination.missing)  # type: ignore[attr-defined]
         self.useFixture(fixtures.Timeout(_TIME_LIMIT_S, gentle=True))  # type: ignore[attr-defined]
@@ -233,7 +235,9 @@ class Behaviour:
     # -- bare SQLAlchemy, for negative controls ------------------------------------------------------------
 
     def bare_engine(self, **arguments: Any) -> Any:
-        """Return a plain engine of the same driver and colour."""
+        """Return a plain engine of the same driver and colour, one of its own where it is told more."""
+        if not arguments:
+            return places.bare_engine(self.combination)
         url = self.place.url(self.combination.driver, self.combination.scheme)
         make = create_async_engine if self.is_asyncio else create_engine
         return make(url, poolclass=NullPool, **arguments)
