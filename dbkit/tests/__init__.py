@@ -20,7 +20,11 @@ def load_tests(loader: TestLoader, tests: TestSuite, pattern: str | None) -> Tes
     engines of many drivers make a heap that took a third of the processors' time to look through.
     """
     top = _HERE.parents[1]
-    found = loader.discover(str(_HERE), pattern or "test*.py", str(top))
+    gc.disable()
+    try:
+        found = loader.discover(str(_HERE), pattern or "test*.py", str(top))
+    finally:
+        gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
