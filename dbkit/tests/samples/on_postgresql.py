@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -181,8 +182,19 @@ def _wants_password(stage: Stage) -> URL:
     if line not in rules:  # the server's rules let everyone in without a password
         content = "\n".join([line, *(kept for kept in rules.splitlines() if kept and not kept.startswith("#"))])
         stage.elsewhere(f"COPY (SELECT regexp_split_to_table($${content}$$, '\\n')) TO '{path}'")
+        before = _loaded(stage)
         stage.elsewhere("SELECT pg_reload_conf()")
+        stage.until(lambda: _loaded(stage) > before)
     return url
+
+
+def _loaded(stage: Stage) -> Any:
+    """Return when the server read the settings that it gives to a new session; they come with the new rules."""
+    session = stage.other()
+    try:
+        return session.exec_driver_sql("SELECT pg_conf_load_time()").scalar_one()
+    finally:
+        session.close()
 
 
 def _full(stage: Stage) -> URL:
