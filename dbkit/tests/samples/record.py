@@ -6,6 +6,7 @@ With another version of SQLAlchemy installed, ``--shaped-only`` adds what that v
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
@@ -73,10 +74,15 @@ def _place_of(product: str, url: URL) -> Iterator[URL]:
 
 def _others(product: str) -> Callable[[URL], Connection]:
     def connect(url: URL) -> Connection:
-        other = url.set(drivername=_OTHERS[product])
-        return create_engine(other, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
+        return _engine(url.set(drivername=_OTHERS[product])).connect()
 
     return connect
+
+
+@functools.lru_cache(maxsize=8)
+def _engine(url: URL) -> Engine:
+    """Return an engine that asks a server about itself once, not for each of hundreds of sessions; it keeps none."""
+    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
