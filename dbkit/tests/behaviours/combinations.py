@@ -57,7 +57,7 @@ class Combination:
             parts.append("context")
         return "_".join(parts)
 
-    @property
+    @cached_property
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
         if importlib.util.find_spec(self.module) is None:
