@@ -62,6 +62,18 @@ class Checks:
             return Finding.GOOD
         return Finding.DEMOTED if at_role else Finding.DEAD
 
+    def do(self, connection: Any, dialect: Any, work: Callable[[], None]) -> bool:
+        """Do what the server must answer to; return whether it did, and in time.
+
+        :raises DeadlineExceeded: the caller has no time to wait for the answer.
+        """
+
+        def done() -> bool:
+            work()
+            return True
+
+        return self._answer(connection, dialect, done) is True
+
     def prove(self, connection: Any, dialect: Any) -> None:
         """Make sure that a connection that was just opened leads to a server that takes writes.
 

@@ -67,6 +67,8 @@ class BoundedPool(Pool):
         self._must_prove = False
         """What is opened next shows first that its server takes writes."""
         self._retired = False
+        self.has_opened = False
+        """A connection was opened, by which the dialect has come to know the server."""
         self._follower: Callable[[BoundedPool], None] | None = None
 
     def lend(self, *, bare: bool = False) -> Any:
@@ -76,7 +78,7 @@ class BoundedPool(Pool):
         """
         if not is_quiet(self) or self._pre_ping or self._recycle > -1 or self.logger.isEnabledFor(logging.DEBUG):
             return None if bare else self.connect()
-        record = self._do_get()
+        record = self._get(for_block=not bare)
         since = record.starttime
         if record.dbapi_connection is None or self._invalidate_time > since or record._soft_invalidate_time > since:
             try:
@@ -87,6 +89,9 @@ class BoundedPool(Pool):
         return record if bare else Lease(self, record)
 
     def _do_get(self) -> Record:
+        return self._get()
+
+    def _get(self, *, for_block: bool = True) -> Record:
         self.capacity.acquire(self)
         try:
             now = self._now()
@@ -95,12 +100,16 @@ class BoundedPool(Pool):
             except IndexError:
                 record = self._another()
             else:
-                if (  # as in _is_doubtful: a call would cost every block
-                    since <= self._suspect_since
-                    or now - since > self._ping_idle_s >= 0
-                    or now >= record.expires_at
-                    or record.proven_at <= self._role_doubted_at
-                ) and not self._is_good(record):
+                if (
+                    (  # as in _is_doubtful: a call would cost every block
+                        since <= self._suspect_since
+                        or now - since > self._ping_idle_s >= 0
+                        or now >= record.expires_at
+                        or record.proven_at <= self._role_doubted_at
+                    )
+                    and not self._is_good(record)
+                    or (for_block and record.singles and not self._takes_blocks(record))
+                ):
                     record = self._idle_one() or self._another()
         except BaseException:
             self.capacity.release(self)
@@ -168,6 +177,7 @@ class BoundedPool(Pool):
             shortened_s = self._clock.uniform(0.0, self._lifetime_s * self._lifetime_jitter)
             record.expires_at = now + self._lifetime_s - shortened_s
         self.capacity.opened()
+        self.has_opened = True
         return record
 
     # -- idle connections ----------------------------------------------------------------------------------------------
@@ -180,7 +190,8 @@ class BoundedPool(Pool):
             except IndexError:
                 return None
             if not self._is_doubtful(record, since) or self._is_good(record):
-                return record
+                if not record.singles or self._takes_blocks(record):
+                    return record
 
     def _is_doubtful(self, record: Record, since: float) -> bool:
         now = self._now()
@@ -210,6 +221,21 @@ class BoundedPool(Pool):
         self._drop(record)
         self.capacity.unanswered()
         return False
+
+    def _takes_blocks(self, record: Record) -> bool:
+        """Let a connection that has served statements by themselves take a block; False if it is gone, and dropped."""
+        back = record.take_blocks()
+        if back is None:
+            return True
+        try:
+            done = self._checks.do(record.dbapi_connection, self._dialect, back)
+        except BaseException:
+            self._drop(record)
+            raise
+        if not done:
+            self._drop(record)
+            self.capacity.unanswered()
+        return done
 
     def _close(self, record: Record) -> None:
         self.capacity.disclaim(self)

@@ -69,18 +69,10 @@ class Record(_ConnectionRecord):
         self.alone = True
         return True
 
-    def take_blocks(self, proxy: Any) -> None:
-        """Let it take a block again.
-
-        :param proxy: the pool's, by which the block has it.
-        """
+    def take_blocks(self) -> Callable[[], None] | None:
+        """Let it take a block again; return what is to be done with the connection for that, if anything is."""
         self.singles = 0
         back, self.back = self.back, None
-        if back is None:
-            return
-        self.alone = False
-        try:
-            back()
-        except BaseException as error:
-            proxy.invalidate(error)
-            raise
+        if back is not None:
+            self.alone = False
+        return back

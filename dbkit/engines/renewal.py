@@ -74,6 +74,7 @@ class RenewableConnection(TrackedConnection):
         """
         self.let_lost_go()
         self._dbapi_connection, facts = self._take()
+        self.watch &= ~Watch.UNOPENED  # what was lost may have been the way to the first one
         if facts is not None:
             self.facts = facts
         self._taken()

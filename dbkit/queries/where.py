@@ -17,7 +17,9 @@ from dbkit.engines.connection import TrackedConnection
 from dbkit.engines.refusals import refuse_ended
 from dbkit.exceptions import HandleNotRequested, NoTransaction, UsageError
 from dbkit.spec import Colour
+from dbkit.transaction.block import Block
 from dbkit.transaction.greenlets import in_greenlet
+from dbkit.transaction.manager import Modifiers
 from dbkit.transaction.scope import Scope, nearest
 from dbkit.transaction.session import BlockSession
 from dbkit.transaction.transaction import Transaction
@@ -102,6 +104,11 @@ def _other(where: Any) -> Transaction:
         raise UsageError(
             f"a {kind} was given that belongs to no block of dbkit; pass the session or connection of a block, a "
             "Database, or a context object"
+        )
+    if isinstance(where, (Modifiers, Block)):
+        raise UsageError(
+            "a reader or writer was given, and this function works in an open block: write `with ... as session:` "
+            "around it and pass the session; a lookup's all(), one(), one_or_none() and first() can be given a reader"
         )
     if hasattr(type(where), "transaction_ctx"):
         return _scope(where, where, None).physical()

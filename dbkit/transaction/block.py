@@ -84,6 +84,12 @@ class Block:
         finally:
             scope.leave_context()
 
+    def bare(self) -> Block:
+        """Return the same block, not yet entered, that hands out its scope."""
+        made = Block(self._key, self._factory, self._spec, self._context)
+        made.is_bare = True
+        return made
+
     if not TYPE_CHECKING:  # a type checker says by itself that a block is no decorator
 
         def __call__(self, function: Any) -> NoReturn:

@@ -163,8 +163,6 @@ class Transaction:
             if self.is_over:  # a task wanted it that nobody has waited for
                 fairy.close()
                 refuse_ended()
-            if record.singles:
-                record.take_blocks(fairy)
         except BaseException as error:
             self._leave_gate()
             raise_typed(lane.backend, lane.engine, error)

@@ -9,6 +9,7 @@ then COMMIT follows the statement.
 from __future__ import annotations
 
 import asyncio
+import logging
 from _thread import get_ident
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -22,13 +23,16 @@ from dbkit.engines.connection import FACTS, TrackedConnection
 from dbkit.engines.create import Lane
 from dbkit.engines.lease import Lease
 from dbkit.engines.translate import raise_typed
+from dbkit.engines.watch import Watch
 from dbkit.filters.moments import CONTEXT_RULES
 from dbkit.queries.fast.listening import AFTER_BEGIN, ORM_EXECUTE
-from dbkit.queries.fast.straight import Text, failed, take_cursor
+from dbkit.queries.fast.straight import Text, leave_cursor, take_cursor
 from dbkit.spec import Colour, Mode, Propagation
 from dbkit.transaction.block import Block
 from dbkit.transaction.factory import Factory
 from dbkit.transaction.manager import ContextManager, Modifiers
+
+LOG = logging.getLogger(__name__)
 
 READERS = (Modifiers, Block)
 """What is given in place of an open block, for a block of this statement alone."""
@@ -38,7 +42,8 @@ def lane_alone(where: Any, colour: Colour) -> Lane | None:
     """Return where a statement can be sent without a block; None where it takes one.
 
     It takes one where a block is open, which it would join, or a deadline; where more is asked of it than to read; in
-    a database that has one connection, or was not reached yet; and where somebody listens to statements or sessions.
+    a database that has one connection; until its readers have had a connection, by which the dialect comes to know the
+    server; and where somebody listens to statements or sessions.
     """
     if CURRENT.get() is not None or ORM_EXECUTE or AFTER_BEGIN:
         return None
@@ -56,7 +61,13 @@ def lane_alone(where: Any, colour: Colour) -> Lane | None:
         return None
     lane: Lane = factory.lane(False, colour)
     engine: Any = lane.engine
-    if lane.gate is not None or engine._has_events or Connection._has_events or engine._execution_options:
+    if (
+        not engine.pool.has_opened
+        or lane.gate is not None
+        or engine._has_events
+        or Connection._has_events
+        or engine._execution_options
+    ):
         return None
     dialect = engine.dialect
     if "do_execute" in dialect.__dict__ or dialect.dispatch.do_execute.__class__ is not _EmptyListener:
@@ -104,7 +115,7 @@ def send_alone(lane: Lane, text: Text, parameters: Any, colour: Colour) -> Seque
             if text.description is None:
                 text.description = cursor.description
             if text.keeps_cursor and not rows[1:]:
-                record.keep(text.sql, kept)
+                leave_cursor(record, text.sql, kept)
             else:
                 cursor.close()
             if not alone:
@@ -124,8 +135,16 @@ def _fail(lane: Lane, proxy: Any, error: BaseException, alone: bool, sent: tuple
     connection = TrackedConnection(lane.engine, lane.backend, lambda: (proxy, facts))
     try:
         assert connection.driver_level is not None  # it has taken the connection with that
-        connection.has_begun = not alone
-        failed(connection, error, *sent)
+        # without a transaction that SQLAlchemy would roll back
+        connection.has_begun, connection.watch = not alone, Watch.AUTOCOMMIT if alone else 0
+        connection._handle_dbapi_exception(error, *sent, None)
+        raise error  # it has raised
     finally:
-        connection.end_with_rollback()
-        connection.give_back()
+        try:
+            if not alone and not connection.invalidated:
+                connection.driver_level.rollback()
+        except Exception as unended:  # it would hide what the statement was refused for
+            LOG.debug("a connection is closed instead of being rolled back: %s", unended)
+            connection.drop()
+        finally:
+            connection.give_back()

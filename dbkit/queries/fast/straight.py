@@ -214,11 +214,12 @@ class KeptCursor:
     :ivar native: the DBAPI connection that has made it.
     """
 
-    __slots__ = ("_manners", "_sql", "_tell", "cursor", "native")
+    __slots__ = ("_manners", "_psycopgs", "_sql", "_tell", "cursor", "native")
 
     def __init__(self, native: Any, sql: str) -> None:
         self.native = native
         self.cursor = native.cursor()
+        self._psycopgs = getattr(self.cursor, "_cursor", self.cursor)  # in SQLAlchemy's adapter, in asyncio
         self._sql = sql
         self._tell = getattr(native, "driver_connection", native).pgconn.parameter_status
         self._manners: Any = None
@@ -231,6 +232,12 @@ class KeptCursor:
             self._manners = manners
             sql = sql[:1] + sql[1:]  # another object
         self.cursor.execute(sql, parameters)
+
+    def let_go(self) -> None:
+        """Let go of the rows and values of the last execution; psycopg does so itself only with the next."""
+        psycopgs = self._psycopgs
+        psycopgs._reset()
+        psycopgs._tx.set_pgresult(None)
 
 
 def take_cursor(record: Record | None, native: Any, sql: str) -> KeptCursor:
@@ -246,10 +253,11 @@ def take_cursor(record: Record | None, native: Any, sql: str) -> KeptCursor:
 
 
 def leave_cursor(record: Record | None, sql: str, kept: KeptCursor) -> None:
-    """Leave a cursor to the connection; it holds what it has found until its next statement."""
+    """Leave a cursor to the connection."""
     if record is None:
         kept.cursor.close()
     else:
+        kept.let_go()
         record.keep(sql, kept)
 
 

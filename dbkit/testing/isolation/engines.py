@@ -37,7 +37,7 @@ class HeldPool(BoundedPool):
         super().__init__(creator, **kw)
         self.held_connection = held
 
-    def _do_get(self) -> Record:
+    def _get(self, *, for_block: bool = True) -> Record:
         held = self.held_connection
         held.enter()
         try:
@@ -50,7 +50,7 @@ class HeldPool(BoundedPool):
         if held.has_begun and not self.checkedin():
             held.attend(None)
         was_idle = self.checkedin() > 0
-        record = super()._do_get()
+        record = super()._get()
         try:
             held.attend(record.dbapi_connection)
         except BaseException as error:
@@ -60,7 +60,7 @@ class HeldPool(BoundedPool):
         else:
             return record
         self.evict()  # it died while it lay idle between two tests
-        record = super()._do_get()
+        record = super()._get()
         try:
             held.attend(record.dbapi_connection)
         except BaseException:

@@ -56,6 +56,13 @@ class TestAlone(Behaviour):
     async def refused(self, error, *args, **values):
         return await self.raises(error, partial(self.ask, *args, **values))
 
+    def end(self, number):
+        """End a session at the server."""
+        if self.is_on(Product.POSTGRESQL):
+            self.place.ask("SELECT pg_terminate_backend(:number, 10000)", number=number)
+        else:
+            self.place.do(f"KILL {number}")
+
     def pools(self):
         engines = self.db.factory.engines(self.combination.colour)
         return [lane.engine.pool for lane in (engines.reader, engines.writer)]
@@ -165,14 +172,70 @@ class TestAlone(Behaviour):
         number = queries.Lookup(select(ask))
         for _ in range(SINGLES + 1):
             ((first,),) = await self.ask(number, "all", db.reader)
-        if self.is_on(Product.POSTGRESQL):
-            self.place.ask("SELECT pg_terminate_backend(:number, 10000)", number=first)
-        else:
-            self.place.do(f"KILL {first}")
+        self.end(first)
         error = await self.refused(DBConnectionError, number, "all", db.reader)
         self.assertTrue(error.transient)
         for _ in range(SINGLES + 1):
             self.assertNotEqual([(first,)], await self.ask(number, "all", db.reader))
+
+    @on(SERVERS)
+    async def test_it_is_written_for_the_server_that_answers(self):
+        """The dialect of readers knows nothing of the server when only writers have been there."""
+        db = self.database()
+        async with self.face_of(db).writer() as session:
+            await session.execute(select(Item.id))
+        matching = queries.Lookup(select(Item.id).where(Item.name.regexp_match(bindparam("pattern"), flags="i")))
+        escaped = queries.Lookup(select(Item.id).where(Item.name.like(bindparam("pattern"), escape="\\")))
+        self.place.do("UPDATE items SET name = 'a%b' WHERE id = 2")
+        for _ in range(SINGLES):
+            self.assertEqual([(2,)], await self.ask(matching, "all", db.reader, pattern="^A"))
+            self.assertEqual([(2,)], await self.ask(escaped, "all", db.reader, pattern="a\\%b"))
+
+    @on(MARIADB)
+    async def test_a_connection_that_was_lost_after_it_costs_no_block(self):
+        db = self.database(max_pool_size=1, max_overflow=0)
+        reader = self.face_of(db).reader
+        number = queries.Lookup(select(func.connection_id()))
+        for opener in (reader, reader.replaying):
+            for _ in range(SINGLES + 2):
+                ((first,),) = await self.ask(number, "all", db.reader)
+            self.end(first)
+            async with opener() as session:  # for it the connection would have been switched back
+                self.assertNotEqual(first, await session.scalar(select(func.connection_id())))
+            self.assertEqual(0, db.factory.engines(self.combination.colour).reader.engine.pool.checkedout())
+
+    async def test_what_it_finds_can_be_read_whichever_way_it_took(self):
+        for settings in ({"expire_on_commit": True}, {"rollback_reader_sessions": True}):
+            db = self.database(**settings)
+            for where in (
+                db.reader,
+                db.reader.deadline(30),
+                db.reader.retrying(max_retries=1),
+                db.reader.independent,
+                db.reader(),
+            ):
+                for _ in range(2):
+                    found = await self.ask(BY_ID, where=where, id=1)
+                    self.assertIsNone(found.name)
+                    self.assertEqual(1, found.id)
+
+    async def test_in_an_open_block_it_leaves_the_session_alone(self):
+        for where in (self.db.reader, self.db.reader.retrying(max_retries=1), self.db.reader()):
+            async with self.writer() as session:
+                item = await session.get(Item, 1)
+                self.assertEqual(1, (await self.ask(BY_ID, where=where, id=1)).id)
+                self.assertIn(item, session)
+
+    async def test_other_functions_say_that_they_need_an_open_block(self):
+        error = await self.raises(UsageError, self.saved_by_a_reader)
+        self.assertIn("pass the session", str(error))
+
+    async def saved_by_a_reader(self):
+        item = await self.ask(BY_ID, id=1)
+        if self.is_asyncio:
+            await queries.asave(self.db.writer, item)
+        else:
+            queries.save(self.db.writer, item)
 
     async def test_what_asks_for_more_takes_a_block(self):
         for where in (

@@ -57,6 +57,17 @@ class TestKeptCursors(Behaviour):
         self.assertEqual([(1,), (2,), (3,)], self.look(SOME, least=0))
         self.assertEqual([], [each for each in self.kept() if each.rowcount > 1])
 
+    def test_it_holds_neither_rows_nor_values(self):
+        self.look(queries.Lookup(select(func.repeat("x", bindparam("times")))), times=1000)
+        with self.only.writer() as session:
+            item = BY_ID.one(session, id=1)
+            item.name = "changed"
+            queries.save(session, item)
+        for cursor in self.kept():
+            self.assertIsNone(cursor.pgresult)
+            self.assertEqual((None, []), (cursor._query, cursor._results))
+        self.assertEqual(3, len(self.kept()))
+
     def test_those_that_were_used_last_are_kept(self):
         lookups = [
             queries.Lookup(select(Item.id + literal_column(str(number))).where(Item.id == 1)) for number in range(30)
