@@ -16,7 +16,8 @@ A class becomes one test class for each combination, in its module, under a name
 ``TestEnding_on_postgresql_asyncpg_asyncio``. A test that is no coroutine function is run as it stands.
 
 With ``DBKIT_TEST_IN_TURN=1`` in the environment a test runs on one driver only of each product and colour; which one
-depends on its name, so that every driver is met. With 2 it runs on the next one.
+depends on its name, so that every driver is met. With 2 it runs on the next one. ``DBKIT_TEST_IN_TURN_BUT`` names a
+file of regular expressions, a line each: what the suite of the other turn leaves out runs on every driver.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import fixtures
@@ -42,7 +44,16 @@ from dbkit.ambient import CURRENT
 from dbkit.spec import Colour
 from dbkit.tests.behaviours import places
 from dbkit.tests.behaviours.colours import WaitlessBlock, wrapped
-from dbkit.tests.behaviours.combinations import ALL, EVERY_DRIVER, Combination, Face, Product, in_turn
+from dbkit.tests.behaviours.combinations import (
+    ALL,
+    EVERY_DRIVER,
+    Combination,
+    Face,
+    Product,
+    in_turn,
+    is_matched,
+    patterns_in,
+)
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
 from dbkit.tests.behaviours.rivals import Rival
 from dbkit.tests.behaviours.tables import Item
@@ -54,6 +65,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
 _TURN = int(os.environ.get("DBKIT_TEST_IN_TURN") or 0)
+_BUT = os.environ.get("DBKIT_TEST_IN_TURN_BUT")
+_LEFT_OUT = patterns_in(Path(_BUT)) if _BUT else ()
 
 
 def on(combinations: Iterable[Combination]) -> Callable[[F], F]:
@@ -91,7 +104,7 @@ def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[An
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
-    if _TURN and not (_TURN > 1 and ".faults." in template.__module__):  # the suite of turn 1 leaves faults out
+    if _TURN and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
         where = {name: in_turn(f"{template.__qualname__}.{name}", on, _TURN) for name, on in where.items()}
     return {name: (test, where[name]) for name, test in found.items()}
 

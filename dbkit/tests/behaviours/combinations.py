@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from dbkit.spec import Colour
 
@@ -86,6 +88,17 @@ def in_turn(test: str, combinations: Iterable[Combination], turn: int = 1) -> fr
         number = zlib.crc32(f"{test} {candidates[0].name}".encode()) + turn
         chosen.add(candidates[number % len(candidates)])
     return frozenset(chosen)
+
+
+def patterns_in(path: Path) -> tuple[str, ...]:
+    """Return the regular expressions of a file that has one a line, and comments behind ``#``."""
+    lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
+    return tuple(each for each in lines if each and not each.startswith("#"))
+
+
+def is_matched(name: str, patterns: Iterable[str]) -> bool:
+    """Return whether a name holds what one of the expressions describes."""
+    return any(re.search(each, name) for each in patterns)
 
 
 def _rows() -> tuple[Combination, ...]:

@@ -27,7 +27,10 @@ from dbkit.tests.steering import SteeredClock, Worker
 _ROWS = 1200
 _IN_THE_WAY = 900
 _ALL = list(range(_ROWS))
-_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND wait_event_type = 'Lock'"
+_WAITS = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND query LIKE 'COPY%' AND wait_event_type = 'Lock'"
+)
 
 
 class _Copying(Faulty):

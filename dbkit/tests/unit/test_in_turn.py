@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import fixtures
 import testtools
 
 from dbkit.spec import Colour
-from dbkit.tests.behaviours.combinations import EVERY_DRIVER, MARIADB, POSTGRESQL, SQLITE, Combination, Product, in_turn
+from dbkit.tests.behaviours.combinations import (
+    EVERY_DRIVER,
+    MARIADB,
+    POSTGRESQL,
+    SQLITE,
+    Combination,
+    Product,
+    in_turn,
+    is_matched,
+    patterns_in,
+)
 
 NAMES = [f"TestThings.test_{number}" for number in range(200)]
 MISSING = Combination(Product.MARIADB, "mysql", "none", Colour.BLOCKING, "no_such_driver", "none")
@@ -36,3 +49,14 @@ class TestInTurn(testtools.TestCase):
     def test_one_that_is_not_installed_has_no_turn_unless_it_is_alone(self):
         self.assertFalse(any(MISSING in in_turn(name, {MISSING, *MARIADB}) for name in NAMES))
         self.assertEqual({MISSING}, in_turn("a", {MISSING}))
+
+    def test_what_the_other_suite_leaves_out_is_read_from_its_file(self):
+        path = Path(self.useFixture(fixtures.TempDir()).path, "leaves-out.txt")
+        path.write_text("# a line that says why\n\n\\.faults\\.test_(commit|soak)\n\\.golden\\.\n", encoding="utf-8")
+        left_out = patterns_in(path)
+        for name, expected in (
+            ("dbkit.tests.faults.test_commit.TestCommits", True),
+            ("dbkit.tests.faults.test_fence.TestFence", False),
+            ("dbkit.tests.behaviours.test_says.TestLines", False),
+        ):
+            self.assertEqual(expected, is_matched(name, left_out))
