@@ -140,20 +140,25 @@ class Lookup(Generic[T]):
 
     # -- the ways -----------------------------------------------------------------------------------------------------
 
-    def _found(self, where: Any, values: dict[str, Any]) -> Found:
-        """Return rows and what makes something of each; None: they are what is wanted already."""
-        if isinstance(where, READERS):
-            found = self._alone(where, values, Colour.BLOCKING)
-            return in_block(where, partial(self._found_in, values=values)) if found is None else found
-        return self._found_in(transaction_of(where), values)
+    def _given_reader(self, where: Any, values: dict[str, Any]) -> Found:
+        found = self._alone(where, values, Colour.BLOCKING)
+        return in_block(where, partial(self._found, None, values)) if found is None else found
 
     async def _afound(self, where: Any, values: dict[str, Any]) -> Found:
         if not isinstance(where, READERS):
             return await in_task(partial(self._found, where, values))
         found = await in_task(partial(self._alone, where, values, Colour.ASYNCIO))
-        return await ain_block(where, partial(self._found_in, values=values)) if found is None else found
+        return await ain_block(where, partial(self._found, None, values)) if found is None else found
 
-    def _found_in(self, transaction: Transaction, values: dict[str, Any]) -> Found:
+    def _found(self, where: Any, values: dict[str, Any], transaction: Transaction | None = None) -> Found:
+        """Return rows and what makes something of each; None: they are what is wanted already.
+
+        :param transaction: of the block, if it is known; it counts for ``where`` then.
+        """
+        if transaction is None:
+            if isinstance(where, READERS):
+                return self._given_reader(where, values)
+            transaction = transaction_of(where)
         session = transaction.session
         if session is None or not has_objects(session):
             connection = straight_connection(transaction)
