@@ -17,7 +17,7 @@ from dbkit.engines.binding import connected
 from dbkit.engines.create import Lane
 from dbkit.engines.guarded import GuardedConnection
 from dbkit.engines.statements import may_store
-from dbkit.engines.translate import without_connection
+from dbkit.engines.translate import raise_typed
 from dbkit.engines.view import Sent
 from dbkit.exceptions import (
     CommitUnknown,
@@ -275,10 +275,7 @@ def connect(lane: Lane) -> Connection:
     try:
         return lane.engine.connect()
     except Exception as error:  # asyncpg lets errors of the network out as they are
-        typed = without_connection(lane.backend, lane.engine, error)
-        if typed is None or typed is error:
-            raise
-        raise typed from error
+        raise_typed(lane.backend, lane.engine, error)
 
 
 def _ask(lane: Lane, question: Callable[[Connection], Verdict], bound: Deadline) -> Verdict:

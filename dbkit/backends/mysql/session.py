@@ -58,7 +58,7 @@ def open_session(connection: Any, driver: str, role: Role, settings: SessionSett
     finally:
         cursor.close()
     if autocommits:
-        _set_autocommit(connection, 1)
+        _send(connection, "SET SESSION autocommit = 1")
     return facts
 
 
@@ -69,16 +69,8 @@ def _has_no_snapshot(variables: dict[str, str]) -> bool:
 
 def _autocommit(connection: Any) -> Callable[[], None]:
     """Let each statement be a transaction of its own; return what ends that."""
-    _set_autocommit(connection, 1)
-    return partial(_set_autocommit, connection, 0)
-
-
-def _set_autocommit(connection: Any, value: int) -> None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"SET SESSION autocommit = {value}")
-    finally:
-        cursor.close()
+    _send(connection, "SET SESSION autocommit = 1")
+    return partial(_send, connection, "SET SESSION autocommit = 0")
 
 
 def _fault_of(mode: str | None) -> str:
@@ -99,22 +91,18 @@ def begin(role: Role, settings: SessionSettings) -> Callable[[Any], None] | None
     """
     if role is Role.WRITER or not settings.transaction_pooling:
         return None
-
-    def begin_read_only(connection: Any) -> None:
-        cursor = connection.cursor()
-        try:
-            cursor.execute("START TRANSACTION READ ONLY")
-        finally:
-            cursor.close()
-
-    return begin_read_only
+    return partial(_send, statement="START TRANSACTION READ ONLY")
 
 
 def isolate(connection: Any, level: Isolation) -> None:
     """Set the level of the next transaction only; the server goes back to its default by itself."""
+    _send(connection, f"SET TRANSACTION ISOLATION LEVEL {level.sql}")
+
+
+def _send(connection: Any, statement: str) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level.sql}")
+        cursor.execute(statement)
     finally:
         cursor.close()
 
@@ -152,9 +140,5 @@ def connection_errors(connection: Any) -> type[Exception]:
 
 def leave_autocommit(connection: Any) -> Callable[[], None]:
     """Open a READ ONLY transaction by name; COMMIT ends it and the session autocommits again."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute("START TRANSACTION READ ONLY")
-    finally:
-        cursor.close()
+    _send(connection, "START TRANSACTION READ ONLY")
     return lambda: None
