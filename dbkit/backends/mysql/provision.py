@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.engine import URL, Connection
 
 from dbkit.backends import kept_files
@@ -27,6 +26,7 @@ from dbkit.backends.mysql.dump import (
     structure_of,
     trigger_script,
 )
+from dbkit.backends.mysql.sessions import sessions_in
 from dbkit.backends.provisioning import Site, TemplateGone
 from dbkit.exceptions import DBError
 
@@ -69,12 +69,9 @@ class MySQLProvisioning:
 
     def drop(self, site: Site, name: str) -> None:
         with site.connect(site.url) as admin:
-            sessions = admin.execute(
-                text("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = :name"), {"name": name}
-            )
-            for (session,) in sessions.all():
+            for session in sessions_in(functools.partial(ask, admin), name):
                 with contextlib.suppress(DBError):  # it may have ended by itself
-                    run_script(admin, [f"KILL {int(session)}"])
+                    run_script(admin, [f"KILL {session}"])
             run_script(admin, ["SET SESSION lock_wait_timeout = 30", f"DROP DATABASE IF EXISTS {quoted(name)}"])
 
     def drop_all_objects(self, connection: Connection) -> None:

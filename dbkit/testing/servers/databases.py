@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dbkit.backends.mysql.sessions import sessions_in
 from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, DriverMissing
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.polling import wait_until
@@ -65,9 +66,9 @@ def drop_database(endpoint: Endpoint, name: str) -> None:
             run(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
         return
     with connected(endpoint, None) as run:
-        for (session,) in run("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", (name,)):
+        for session in sessions_in(run, name):
             with contextlib.suppress(DBError):  # it may have ended by itself
-                run(f"KILL {int(session)}")
+                run(f"KILL {session}")
         run(f"SET SESSION lock_wait_timeout = {_ANSWER_S // 2}")
         run(f"DROP DATABASE IF EXISTS {quoted}")
 
