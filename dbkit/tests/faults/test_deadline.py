@@ -20,6 +20,7 @@ from dbkit.tests.faults.base import DRIVERS, Faulty
 from dbkit.tests.steering import Worker
 
 _SECONDS = 0.4
+_PATIENCE = (_SECONDS, 4 * _SECONDS, 16 * _SECONDS)
 _MARKED = "SELECT 4711 AS marked"
 _EXECUTE = faults.before(re.compile("AS marked"))
 _CONNECT = faults.before("connect")
@@ -42,6 +43,19 @@ class _Silent(Faulty):
         async with self.writer.deadline(seconds)() as session:
             await session.execute(text(_MARKED))
             session.add(Item(id=1))
+
+    async def held_up(self, has_come, error=DeadlineExceeded, work=None):
+        """Return the error of work that is held up at a point; a machine too busy to come there in time gives it more.
+
+        :param has_come: tells by the error whether the point was reached.
+        """
+        for seconds in _PATIENCE:
+            with self.raising((DeadlineExceeded, CommitUnknown)) as caught:
+                await (work or self.late)(seconds)
+            if has_come(caught.error):
+                self.assertIsInstance(caught.error, error)
+                return caught.error
+        raise AssertionError(f"the point was not reached within {_PATIENCE[-1]} s") from caught.error
 
     def bare(self):
         """The same with SQLAlchemy alone, through the proxy: the work of a thread or task."""
@@ -66,7 +80,7 @@ class TestSilence(_Silent):
     async def returns(self, point, error):
         """Let the server fall silent at the point; return the error when control is back, the proxy still silent."""
         with self.proxy.freeze(point) as fault:
-            raised = await self.raises(error, self.late)
+            raised = await self.held_up(lambda _: fault.fired, error)
             self.assertEqual(1, fault.fired)
         self.proxy.cut_all()
         await self.insert(2)  # nothing is left behind for who comes next
@@ -77,7 +91,7 @@ class TestSilence(_Silent):
         error = await self.returns(_EXECUTE, DeadlineExceeded)
         self.assertEqual([2], self.stored())
         self.assertIsNotNone(error.orig)
-        self.assertIn("deadline of 0.4 s", str(error))
+        self.assertRegex(str(error), r"deadline of [\d.]+ s")
 
     async def test_at_commit_the_outcome_is_not_known(self):
         await self.warmed()
@@ -102,8 +116,8 @@ class TestSilence(_Silent):
 
     async def test_a_connection_that_was_cut_is_not_used_again(self):
         await self.warmed()
-        with self.proxy.freeze(_EXECUTE):
-            await self.raises(DeadlineExceeded, self.late)
+        with self.proxy.freeze(_EXECUTE) as fault:
+            await self.held_up(lambda _: fault.fired)
         opened = self.proxy.counts["connect"]
         await self.insert(2)
         self.assertEqual(opened + 1, self.proxy.counts["connect"])
@@ -121,7 +135,7 @@ class TestBareInAsyncio(_Silent):
             with self.proxy.freeze(point, times=2) as fault:
                 task = asyncio.create_task(self.bare())
                 await fault.awaiting()
-                await self.raises(error, self.late)
+                await self.held_up(lambda _, fault=fault: fault.fired == 2, error)
                 self.assertFalse(task.done())
                 self.proxy.cut_all()
                 await asyncio.wait([task])
@@ -140,7 +154,7 @@ class TestBareInThreads(_Silent):
             with self.proxy.freeze(point, times=2) as fault:
                 thread = Worker(self.bare())
                 fault.wait()
-                await self.raises(error, self.late)
+                await self.held_up(lambda _, fault=fault: fault.fired == 2, error)
                 self.assertTrue(thread.is_alive())
                 self.proxy.cut_all()
                 self.assertRaises(DBAPIError, thread.outcome)
@@ -157,10 +171,13 @@ class TestWhatTheServerIsTold(_Silent):
     async def test_a_statement_that_takes_too_long_is_ended_by_the_server_and_the_connection_stays(self):
         await self.warmed()
         wait = "SELECT pg_sleep(30)" if self.proxy.kind == "postgresql" else "SELECT SLEEP(30)"
-        with self.raising(DeadlineExceeded) as caught:
-            async with self.writer.deadline(_SECONDS)() as session:
+
+        async def work(seconds):
+            async with self.writer.deadline(seconds)() as session:
                 await session.execute(text(wait))
-        self.assertIn(caught.error.code, ("57014", 1969))
+
+        error = await self.held_up(lambda error: error.orig, work=work)
+        self.assertIn(error.code, ("57014", 1969))
         await self.warmed()
         self.assertEqual(1, self.proxy.counts["connect"])
 
@@ -169,10 +186,13 @@ class TestWhatTheServerIsTold(_Silent):
         self.store(1)
         rival = self.rival()
         rival.execute("UPDATE items SET amount = 1 WHERE id = 1")
-        with self.raising(DeadlineExceeded) as caught:
-            async with self.writer.deadline(_SECONDS)() as session:
+
+        async def work(seconds):
+            async with self.writer.deadline(seconds)() as session:
                 await session.execute(text("UPDATE items SET amount = 2 WHERE id = 1"))
-        self.assertIn(caught.error.code, ("57014", "55P03", 1969))
+
+        error = await self.held_up(lambda error: error.orig, work=work)
+        self.assertIn(error.code, ("57014", "55P03", 1969))
         rival.rollback()
 
 
