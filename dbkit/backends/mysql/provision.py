@@ -26,7 +26,7 @@ from dbkit.backends.mysql.dump import (
     structure_of,
     trigger_script,
 )
-from dbkit.backends.mysql.sessions import sessions_in
+from dbkit.backends.processlist import sessions_in
 from dbkit.backends.provisioning import Site, TemplateGone
 from dbkit.exceptions import DBError
 

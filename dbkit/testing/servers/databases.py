@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dbkit.backends.mysql.sessions import sessions_in
+from dbkit.backends.processlist import sessions_in
 from dbkit.exceptions import BackendNotAvailable, DBConnectionError, DBError, DriverMissing
 from dbkit.testing.servers.endpoint import Endpoint
 from dbkit.testing.servers.polling import wait_until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import testtools
@@ -151,3 +153,13 @@ class TestWaiting(testtools.TestCase):
 
     def test_an_event_that_is_there_needs_no_wait(self):
         self.assertRaises(StopIteration, next, waiting(lambda: True, 0, "it", LeapingClock()))
+
+
+class TestPrograms(testtools.TestCase):
+    def test_those_that_look_after_servers_do_not_import_sqlalchemy(self):
+        # it takes most of a second, and a run has one of them for each process whose databases are dropped
+        program = (
+            "import sys, dbkit.testing.servers.drop, dbkit.testing.servers.supervisor; "
+            "sys.exit('sqlalchemy' in sys.modules)"
+        )
+        self.assertEqual(0, subprocess.run([sys.executable, "-c", program], check=False).returncode)

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from dbkit.backends.mysql.sessions import sessions_in
+from dbkit.backends.processlist import sessions_in
 from dbkit.testing import servers
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import SteeredClock, Worker

@@ -1,4 +1,4 @@
-"""The sessions of a database, as whoever drops it must know them."""
+"""The sessions of a MySQL or MariaDB database, as whoever drops it must know them."""
 
 from __future__ import annotations
 
