@@ -15,9 +15,10 @@
 A class becomes one test class for each combination, in its module, under a name such as
 ``TestEnding_on_postgresql_asyncpg_asyncio``. A test that is no coroutine function is run as it stands.
 
-With ``DBKIT_TEST_IN_TURN=1`` in the environment a test runs on one driver only of each product and colour; which one
-depends on its name, so that every driver is met. With 2 it runs on the next one. ``DBKIT_TEST_IN_TURN_BUT`` names a
-file of regular expressions, a line each: what the suite of the other turn leaves out runs on every driver.
+With ``DBKIT_TEST_IN_TURN=drivers`` in the environment a test runs on one driver only of each product and colour; which
+one depends on its name, so that every driver is met. With ``colours`` it runs once on each database, in one colour, on
+another driver. ``DBKIT_TEST_IN_TURN_BUT`` names a file of regular expressions, a line each: what the other suite leaves
+out runs on everything.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ from dbkit.tests.behaviours.colours import WaitlessBlock, wrapped
 from dbkit.tests.behaviours.combinations import (
     ALL,
     EVERY_DRIVER,
+    TURNS,
     Combination,
     Face,
     Product,
-    in_turn,
     is_matched,
     patterns_in,
 )
@@ -64,7 +65,7 @@ E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
-_TURN = int(os.environ.get("DBKIT_TEST_IN_TURN") or 0)
+_IN_TURN = os.environ.get("DBKIT_TEST_IN_TURN")
 _BUT = os.environ.get("DBKIT_TEST_IN_TURN_BUT")
 _LEFT_OUT = patterns_in(Path(_BUT)) if _BUT else ()
 
@@ -104,8 +105,9 @@ def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[An
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
-    if _TURN and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
-        where = {name: in_turn(f"{template.__qualname__}.{name}", on, _TURN) for name, on in where.items()}
+    if _IN_TURN and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
+        choose = TURNS[_IN_TURN]
+        where = {name: choose(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
     return {name: (test, where[name]) for name, test in found.items()}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import importlib.util
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,22 +72,50 @@ def is_installed(driver: str) -> bool:
     return importlib.util.find_spec({"mysqldb": "MySQLdb"}.get(driver, driver)) is not None
 
 
-def in_turn(test: str, combinations: Iterable[Combination], turn: int = 1) -> frozenset[Combination]:
+def drivers_in_turn(test: str, combinations: Iterable[Combination], turn: int = 1) -> frozenset[Combination]:
     """Return one driver of each product, colour and face, by the test's name: every driver has its turn.
 
     One that is not installed has none, unless no other is there.
 
     :param turn: another one gives the test the next driver; where there are two, those of 1 and 2 are both.
     """
+    groups = _grouped(combinations, lambda each: (each.product, each.colour, each.face))
+    chosen = set()
+    for group in groups:
+        candidates = [each for each in group if not each.missing] or group
+        chosen.add(candidates[(_number(test, candidates[0].name) + turn) % len(candidates)])
+    return frozenset(chosen)
+
+
+def colours_in_turn(test: str, combinations: Iterable[Combination]) -> frozenset[Combination]:
+    """Return one combination of each database and face: its colour, and SQLite's place, have their turns too.
+
+    Its driver is another one than :func:`drivers_in_turn` gives, where there are two.
+    """
+    others = drivers_in_turn(test, combinations, turn=2)
+    groups = _grouped(others, lambda each: (each.scheme == "sqlite" or each.product, each.face))
+    return frozenset(group[_number("colour of", test, group[0].name) % len(group)] for group in groups)
+
+
+#: The values of ``DBKIT_TEST_IN_TURN``.
+TURNS: Mapping[str, Callable[[str, Iterable[Combination]], frozenset[Combination]]] = {
+    "drivers": drivers_in_turn,
+    "colours": colours_in_turn,
+}
+
+
+def _grouped(
+    combinations: Iterable[Combination], key: Callable[[Combination], tuple[object, ...]]
+) -> list[list[Combination]]:
     groups: dict[tuple[object, ...], list[Combination]] = {}
     for each in sorted(combinations, key=lambda each: each.name):
-        groups.setdefault((each.product, each.colour, each.face), []).append(each)
-    chosen = set()
-    for group in groups.values():
-        candidates = [each for each in group if not each.missing] or group
-        number = zlib.crc32(f"{test} {candidates[0].name}".encode()) + turn
-        chosen.add(candidates[number % len(candidates)])
-    return frozenset(chosen)
+        groups.setdefault(key(each), []).append(each)
+    return list(groups.values())
+
+
+def _number(*words: str) -> int:
+    # not a checksum: those of names that differ in one letter hang together
+    return int.from_bytes(hashlib.blake2b(" ".join(words).encode(), digest_size=4).digest(), "big")
 
 
 def patterns_in(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where one driver of each product and colour is enough, each has its turn."""
+"""Where one driver of each product and colour is enough, or one of each database, each has its turn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import testtools
 
 from dbkit.spec import Colour
 from dbkit.tests.behaviours.combinations import (
+    ASYNCIO,
+    BLOCKING,
     EVERY_DRIVER,
     MARIADB,
     POSTGRESQL,
     SQLITE,
     Combination,
     Product,
-    in_turn,
+    colours_in_turn,
+    drivers_in_turn,
     is_matched,
     patterns_in,
 )
@@ -24,32 +27,57 @@ NAMES = [f"TestThings.test_{number}" for number in range(200)]
 MISSING = Combination(Product.MARIADB, "mysql", "none", Colour.BLOCKING, "no_such_driver", "none")
 
 
-class TestInTurn(testtools.TestCase):
+class TestDriversInTurn(testtools.TestCase):
     def test_each_product_is_taken_once_in_each_colour(self):
         for name in NAMES:
-            found = [(each.product, each.colour) for each in in_turn(name, EVERY_DRIVER)]
+            found = [(each.product, each.colour) for each in drivers_in_turn(name, EVERY_DRIVER)]
             self.assertEqual(len({(each.product, each.colour) for each in EVERY_DRIVER}), len(found))
             self.assertEqual(len(set(found)), len(found))
 
     def test_every_driver_that_is_installed_has_its_turn(self):
-        met = frozenset().union(*(in_turn(name, EVERY_DRIVER) for name in NAMES))
+        met = frozenset().union(*(drivers_in_turn(name, EVERY_DRIVER) for name in NAMES))
         self.assertEqual({each for each in EVERY_DRIVER if not each.missing}, met)
 
     def test_a_name_always_has_the_same(self):
-        self.assertEqual(in_turn("a", sorted(MARIADB, key=hash)), in_turn("a", MARIADB))
+        self.assertEqual(drivers_in_turn("a", sorted(MARIADB, key=hash)), drivers_in_turn("a", MARIADB))
 
     def test_the_next_turn_is_another_drivers(self):
         two = frozenset(each for each in POSTGRESQL if each.colour is Colour.BLOCKING)
         for name in NAMES:
-            self.assertEqual(two, in_turn(name, two, 1) | in_turn(name, two, 2))
+            self.assertEqual(two, drivers_in_turn(name, two, 1) | drivers_in_turn(name, two, 2))
 
     def test_what_has_no_other_driver_stays(self):
-        self.assertEqual(SQLITE, in_turn("a", SQLITE))
+        self.assertEqual(SQLITE, drivers_in_turn("a", SQLITE))
 
     def test_one_that_is_not_installed_has_no_turn_unless_it_is_alone(self):
-        self.assertFalse(any(MISSING in in_turn(name, {MISSING, *MARIADB}) for name in NAMES))
-        self.assertEqual({MISSING}, in_turn("a", {MISSING}))
+        self.assertFalse(any(MISSING in drivers_in_turn(name, {MISSING, *MARIADB}) for name in NAMES))
+        self.assertEqual({MISSING}, drivers_in_turn("a", {MISSING}))
 
+
+class TestColoursInTurn(testtools.TestCase):
+    def test_each_database_is_taken_once(self):
+        for name in NAMES:
+            found = sorted({"sqlite": "sqlite"}.get(each.scheme, each.product.value) for each in self.chosen(name))
+            self.assertEqual(["mariadb", "postgresql", "sqlite"], found)
+
+    def chosen(self, name):
+        return colours_in_turn(name, EVERY_DRIVER)
+
+    def test_every_driver_and_both_places_of_sqlite_have_their_turn_in_both_colours(self):
+        met = frozenset().union(*(self.chosen(name) for name in NAMES))
+        self.assertEqual({each for each in EVERY_DRIVER if not each.missing}, met)
+
+    def test_colour_and_driver_do_not_hang_together(self):
+        pairs = {(len(self.chosen(name) & POSTGRESQL & BLOCKING), *self.chosen(name) & SQLITE) for name in NAMES}
+        self.assertEqual(8, len(pairs))
+
+    def test_it_is_another_driver_than_that_of_the_other_suite(self):
+        several = POSTGRESQL | MARIADB & ASYNCIO  # mysqlclient may be missing
+        for name in NAMES:
+            self.assertEqual(frozenset(), drivers_in_turn(name, several) & colours_in_turn(name, several))
+
+
+class TestLeftOut(testtools.TestCase):
     def test_what_the_other_suite_leaves_out_is_read_from_its_file(self):
         path = Path(self.useFixture(fixtures.TempDir()).path, "leaves-out.txt")
         path.write_text("# a line that says why\n\n\\.faults\\.test_(commit|soak)\n\\.golden\\.\n", encoding="utf-8")
