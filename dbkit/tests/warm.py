@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 _IMPORTED = (
-    "asyncio", "fixtures", "oslo_config.cfg", "pytest", "sqlalchemy", "sqlalchemy.dialects.mysql",
+    "asyncio", "fixtures", "oslo_config.cfg", "psycopg", "pymysql", "pytest", "sqlalchemy", "sqlalchemy.dialects.mysql",
     "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "sqlalchemy.ext.asyncio", "sqlalchemy.orm",
     "stevedore", "testtools",
 )  # fmt: skip

@@ -62,7 +62,7 @@ class Demo(Command):
         )
         sizes: tuple[tuple[str, int, int, int, str], ...] = (
             ("--rows", 10_000, 100, MOST_ROWS, "floating addresses"),
-            ("--operations", 4_000, 1, 1_000_000, "requests to carry out"),
+            ("--operations", 2_000, 1, 1_000_000, "requests to carry out"),
             ("--threads", 4, 1, _MOST_WORKERS, "threads that carry them out"),
             ("--tasks", 8, 0, _MOST_WORKERS, "asyncio tasks that carry them out; 0 leaves asyncio out"),
             ("--seed", 1, 0, 2**32, "what chance begins with: the same seed asks the same requests"),
