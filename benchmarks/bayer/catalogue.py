@@ -15,6 +15,7 @@ CORE = "sqlalchemy core"
 OSLO = "oslo.db"
 DJANGO = "django"
 PEEWEE = "peewee"
+HAND = "by hand"
 RAW = "raw driver"
 
 #: The places where it is measured; the first three if none is named.
@@ -61,5 +62,6 @@ CONTENDERS: tuple[Contender, ...] = (
     *_contenders(CORE, (PLAIN, PREPARED), "sqlalchemy_subjects", "open_core"),
     *_contenders(DJANGO, (DEFAULT, PLAIN, FAST_SAVE), "django_subjects", "open_django", "django"),
     *_contenders(PEEWEE, (DEFAULT, PLAIN, FAST_SAVE), "peewee_subjects", "open_peewee", "peewee"),
+    Contender(HAND, "", ("hand_subjects", "open_by_hand")),
     Contender(RAW, "", ("raw_subjects", "open_raw")),
 )
