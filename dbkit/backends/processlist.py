@@ -1,8 +1,11 @@
-"""The sessions of a MySQL or MariaDB database, as whoever drops it must know them."""
+"""The sessions of a MySQL or MariaDB database, as whoever drops it must know them.
+
+It stands beside the folder of the product, not in it: who looks after test servers needs it and imports no SQLAlchemy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dbkit.clock import SYSTEM_CLOCK, Clock
@@ -16,24 +19,42 @@ def sessions_in(
 ) -> Sequence[int]:
     """Return the numbers of the sessions that have a database as theirs.
 
-    While the server fills a table of information_schema, the session that asked shows each database that is looked
-    into as its own, for a moment. So one that executes something is only believed if it shows the same one for a while.
+    While MariaDB looks for a session into all databases, as for ``information_schema.TRIGGERS``, that session shows
+    each of them as its own for a moment. So one that executes something is believed only if it shows the same one most
+    of the time; and one whose statement may be such a look, only if it does so all the time.
+
+    Source: MariaDB, sql/sql_trigger.cc, ``Table_triggers_list::check_n_load``.
 
     :param ask: executes a statement and returns its rows.
+    :param database: its name as the server writes it.
     """
-    query = f"SELECT ID, COMMAND FROM information_schema.PROCESSLIST WHERE DB = {_literal(database)}"
+    name = database.encode().hex()
+    query = f"SELECT ID, COMMAND, INFO FROM information_schema.PROCESSLIST WHERE CAST(DB AS BINARY) = X'{name}'"
     idle: set[int] = set()
-    busy: set[int] = set()
+    seen: dict[int, int] = {}
     for look in range(_LOOKS):
         if look:
             clock.sleep(_PAUSE_S)
-        commands = {int(number): str(command) for number, command in ask(query)}
-        idle |= {number for number, command in commands.items() if command == "Sleep"}
-        busy = commands.keys() - idle if look == 0 else busy & commands.keys() - idle
-        if not busy:
+        busy = _busy(ask(query), idle)
+        if not look and not busy:
             break
-    return sorted(idle | busy)
+        for number, may_look in busy.items():
+            seen[number] = seen.get(number, 0) + (1 if may_look else 2)
+    return sorted(idle | {number for number, weight in seen.items() if weight >= _LOOKS})
 
 
-def _literal(name: str) -> str:
-    return "'" + name.replace("\\", "\\\\").replace("'", "''") + "'"
+def _busy(rows: Sequence[Sequence[Any]], idle: set[int]) -> Mapping[int, bool]:
+    """Return for each session at work whether its statement may be a look into all databases; add those at rest."""
+    busy = {}
+    for number, command, statement in rows:
+        if _text(command) == "Sleep":
+            idle.add(int(number))
+        else:
+            words = _text(statement).lower()
+            busy[int(number)] = not words or "information_schema" in words or words.startswith("show")
+    return busy
+
+
+def _text(value: Any) -> str:
+    """Return what some drivers give as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
