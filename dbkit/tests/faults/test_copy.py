@@ -90,7 +90,7 @@ class TestLostInCopy(_Copying):
     async def test_a_deadline_ends_it(self):
         released = self.amid(lambda: wait_until(lambda: self.place.ask(_WAITS)[0] == 0, 20, "the end of the COPY"))
         with self.raising(DeadlineExceeded):
-            async with self.writer.deadline(0.5)() as session:
+            async with self.writer.deadline(2)() as session:
                 await self.copied(session)
         released.outcome()
         self.assertEqual([], self.stored())

@@ -105,7 +105,7 @@ class TestWhatHappens(Faulty):
 
     async def test_server_silent_and_a_deadline(self):
         async def work():
-            async with self.face_of(self.rows).writer.deadline(0.3)() as session:
+            async with self.face_of(self.rows).writer.deadline(1.5)() as session:
                 await session.execute(text("SELECT 1"))
                 self.proxy.freeze_all()
                 await session.execute(text("SELECT 2"))
