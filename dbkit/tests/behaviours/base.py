@@ -48,12 +48,12 @@ from dbkit.tests.behaviours.colours import WaitlessBlock, wrapped
 from dbkit.tests.behaviours.combinations import (
     ALL,
     EVERY_DRIVER,
-    TURNS,
     Combination,
     Face,
     Product,
     is_matched,
     patterns_in,
+    turn_named,
 )
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
 from dbkit.tests.behaviours.rivals import Rival
@@ -65,7 +65,7 @@ E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
-_IN_TURN = os.environ.get("DBKIT_TEST_IN_TURN")
+_CHOOSE = turn_named(os.environ.get("DBKIT_TEST_IN_TURN"))
 _BUT = os.environ.get("DBKIT_TEST_IN_TURN_BUT")
 _LEFT_OUT = patterns_in(Path(_BUT)) if _BUT else ()
 
@@ -105,9 +105,8 @@ def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[An
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
-    if _IN_TURN and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
-        choose = TURNS[_IN_TURN]
-        where = {name: choose(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
+    if _CHOOSE is not None and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
+        where = {name: _CHOOSE(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
     return {name: (test, where[name]) for name, test in found.items()}
 
 

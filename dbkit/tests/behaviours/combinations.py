@@ -93,15 +93,29 @@ def colours_in_turn(test: str, combinations: Iterable[Combination]) -> frozenset
     Its driver is another one than :func:`drivers_in_turn` gives, where there are two.
     """
     others = drivers_in_turn(test, combinations, turn=2)
-    groups = _grouped(others, lambda each: (each.scheme == "sqlite" or each.product, each.face))
-    return frozenset(group[_number("colour of", test, group[0].name) % len(group)] for group in groups)
+    chosen = set()
+    for group in _grouped(others, lambda each: (each.scheme == "sqlite" or each.product, each.face)):
+        candidates = [each for each in group if not each.missing] or group
+        chosen.add(candidates[_number("colour of", test, candidates[0].name) % len(candidates)])
+    return frozenset(chosen)
 
 
-#: The values of ``DBKIT_TEST_IN_TURN``.
-TURNS: Mapping[str, Callable[[str, Iterable[Combination]], frozenset[Combination]]] = {
+_TURNS: Mapping[str, Callable[[str, Iterable[Combination]], frozenset[Combination]]] = {
     "drivers": drivers_in_turn,
     "colours": colours_in_turn,
 }
+
+
+def turn_named(name: str | None) -> Callable[[str, Iterable[Combination]], frozenset[Combination]] | None:
+    """Return what a value of ``DBKIT_TEST_IN_TURN`` stands for; None: a behaviour runs on everything.
+
+    :raises ValueError: it stands for nothing.
+    """
+    if not name:
+        return None
+    if name not in _TURNS:
+        raise ValueError(f"DBKIT_TEST_IN_TURN is {name!r}; it may be {' or '.join(_TURNS)}, or empty for everything")
+    return _TURNS[name]
 
 
 def _grouped(
