@@ -1,7 +1,7 @@
 """A mapped object by hand: what SQLAlchemy's mapping and pool cost, and the driver, before anything is made safe.
 
 Nobody writes this in an application. It has no blocks that join, no errors of its own classes, no COMMIT that is
-verified, nobody who listens, no rows that are hidden; a framework that has them cannot well be cheaper.
+verified, nobody who listens, no rows that are hidden.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def open_by_hand(place: Place, variant: str) -> Opened:
             cursor.execute(stored.string, stored_by({**values, "new_updated_at": now(), "key": found.id}))
             connection.commit()
             cursor.close()
+        except BaseException:
+            lent.invalidate()
+            raise
         finally:
             lent.close()
         return found
