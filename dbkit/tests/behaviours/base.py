@@ -17,8 +17,7 @@ A class becomes one test class for each combination, in its module, under a name
 
 With ``DBKIT_TEST_IN_TURN=drivers`` in the environment a test runs on one driver only of each product and colour; which
 one depends on its name, so that every driver is met. With ``colours`` it runs once on each database, in one colour, on
-another driver. ``DBKIT_TEST_IN_TURN_BUT`` names a file of regular expressions, a line each: what the other suite leaves
-out runs on everything.
+another driver.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import fixtures
@@ -51,8 +49,6 @@ from dbkit.tests.behaviours.combinations import (
     Combination,
     Face,
     Product,
-    is_matched,
-    patterns_in,
     turn_named,
 )
 from dbkit.tests.behaviours.faces import ContextFace, DatabaseFace, Opener, RequestContext
@@ -66,8 +62,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
 _CHOOSE = turn_named(os.environ.get("DBKIT_TEST_IN_TURN"))
-_BUT = os.environ.get("DBKIT_TEST_IN_TURN_BUT")
-_LEFT_OUT = patterns_in(Path(_BUT)) if _BUT else ()
 
 
 def on(combinations: Iterable[Combination]) -> Callable[[F], F]:
@@ -105,7 +99,7 @@ def _tests(template: type, chosen: frozenset[Combination]) -> dict[str, tuple[An
         name: test for cls in reversed(template.__mro__) for name, test in vars(cls).items() if name.startswith("test_")
     }
     where = {name: chosen & getattr(test, "on", chosen) for name, test in found.items()}
-    if _CHOOSE is not None and not is_matched(f"{template.__module__}.{template.__qualname__}", _LEFT_OUT):
+    if _CHOOSE is not None:
         where = {name: _CHOOSE(f"{template.__qualname__}.{name}", on) for name, on in where.items()}
     return {name: (test, where[name]) for name, test in found.items()}
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import enum
 import hashlib
 import importlib.util
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from dbkit.spec import Colour
 
@@ -130,17 +128,6 @@ def _grouped(
 def _number(*words: str) -> int:
     # not a checksum: those of names that differ in one letter hang together
     return int.from_bytes(hashlib.blake2b(" ".join(words).encode(), digest_size=4).digest(), "big")
-
-
-def patterns_in(path: Path) -> tuple[str, ...]:
-    """Return the regular expressions of a file that has one a line, and comments behind ``#``."""
-    lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
-    return tuple(each for each in lines if each and not each.startswith("#"))
-
-
-def is_matched(name: str, patterns: Iterable[str]) -> bool:
-    """Return whether a name holds what one of the expressions describes."""
-    return any(re.search(each, name) for each in patterns)
 
 
 def _rows() -> tuple[Combination, ...]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import fixtures
 import testtools
 
 from dbkit.spec import Colour
@@ -18,8 +15,6 @@ from dbkit.tests.behaviours.combinations import (
     Product,
     colours_in_turn,
     drivers_in_turn,
-    is_matched,
-    patterns_in,
     turn_named,
 )
 
@@ -93,16 +88,3 @@ class TestNames(testtools.TestCase):
     def test_another_name_is_refused(self):
         error = self.assertRaises(ValueError, turn_named, "1")
         self.assertIn("drivers or colours", str(error))
-
-
-class TestLeftOut(testtools.TestCase):
-    def test_what_the_other_suite_leaves_out_is_read_from_its_file(self):
-        path = Path(self.useFixture(fixtures.TempDir()).path, "leaves-out.txt")
-        path.write_text("# a line that says why\n\n\\.faults\\.test_(commit|soak)\n\\.golden\\.\n", encoding="utf-8")
-        left_out = patterns_in(path)
-        for name, expected in (
-            ("dbkit.tests.faults.test_commit.TestCommits", True),
-            ("dbkit.tests.faults.test_fence.TestFence", False),
-            ("dbkit.tests.behaviours.test_says.TestLines", False),
-        ):
-            self.assertEqual(expected, is_matched(name, left_out))

@@ -17,8 +17,6 @@ from stestr import scheduler
 from stestr.repository import file
 from subunit import StreamResultToBytes
 
-from dbkit.tests.behaviours.combinations import patterns_in
-
 _ROOT = Path(__file__).parents[3]
 _SCRIPT = _ROOT / ".ci" / "summary.py"
 if not _SCRIPT.exists():
@@ -101,7 +99,8 @@ class TestWhatIsLeftOut(testtools.TestCase):
             for path in tests.rglob("test_*.py")
             for case in ["", *re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)]
         ]
-        for line in patterns_in(_ROOT / ".ci" / "sa20-leaves-out.txt"):
+        lines = (_ROOT / ".ci" / "sa20-leaves-out.txt").read_text(encoding="utf-8").splitlines()
+        for line in (each for each in lines if each and not each.startswith("#")):
             self.assertTrue([name for name in names if re.search(line, name)], f"nothing is named like {line}")
 
 
