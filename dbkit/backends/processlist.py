@@ -12,6 +12,12 @@ from dbkit.clock import SYSTEM_CLOCK, Clock
 
 _LOOKS = 10
 _PAUSE_S = 0.02
+# An unlike case is another name, but where the server makes all names lower; the bytes don't depend on sql_mode.
+_QUERY = (
+    "SELECT ID, COMMAND, INFO FROM information_schema.PROCESSLIST "
+    "WHERE CAST(IF(@@lower_case_table_names, LOWER(DB), DB) AS BINARY) "
+    "= CAST(IF(@@lower_case_table_names, LOWER({name}), {name}) AS BINARY)"
+)
 
 
 def sessions_in(
@@ -26,21 +32,22 @@ def sessions_in(
     Source: MariaDB, sql/sql_trigger.cc, ``Table_triggers_list::check_n_load``.
 
     :param ask: executes a statement and returns its rows.
-    :param database: its name as the server writes it.
     """
-    name = database.encode().hex()
-    query = f"SELECT ID, COMMAND, INFO FROM information_schema.PROCESSLIST WHERE CAST(DB AS BINARY) = X'{name}'"
+    query = _QUERY.format(name=f"CONVERT(X'{database.encode().hex()}' USING utf8mb4)")
     idle: set[int] = set()
     seen: dict[int, int] = {}
+    before: Mapping[int, bool] = {}
+    busy: Mapping[int, bool] = {}
     for look in range(_LOOKS):
-        if look:
+        if look > 1:
             clock.sleep(_PAUSE_S)
-        busy = _busy(ask(query), idle)
-        if not look and not busy:
-            break
+        before, busy = busy, _busy(ask(query), idle)
         for number, may_look in busy.items():
             seen[number] = seen.get(number, 0) + (1 if may_look else 2)
-    return sorted(idle | {number for number, weight in seen.items() if weight >= _LOOKS})
+        if look == 1 and not seen:  # one look may miss a session whose lock another thread has
+            break
+    still = before.keys() | busy.keys()
+    return sorted(idle | {number for number, weight in seen.items() if weight >= _LOOKS and number in still})
 
 
 def _busy(rows: Sequence[Sequence[Any]], idle: set[int]) -> Mapping[int, bool]:

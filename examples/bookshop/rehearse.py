@@ -33,7 +33,7 @@ from dbkit.testing import servers
 HERE = Path(__file__).resolve().parent
 BACKENDS = ("sqlite", "postgresql", "mysql")
 PROCESSES = 2
-LIMIT_S = 300
+LIMIT_S = 900
 TOLD_LINES = 60
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"

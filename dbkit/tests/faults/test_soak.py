@@ -1,17 +1,12 @@
-"""A short run of each workload under faults, and of its control: ``python -m dbkit.tests.soak`` makes the long ones.
-
-Where tests have their turn, ``DBKIT_TEST_IN_TURN``, each is made in one colour.
-"""
+"""A short run of each workload under faults, and of its control: ``python -m dbkit.tests.soak`` makes the long ones."""
 
 from __future__ import annotations
-
-import os
 
 import fixtures
 import testtools
 
 from dbkit.testing import servers
-from dbkit.tests.behaviours.combinations import ALL, SERVERS, colours_in_turn
+from dbkit.tests.behaviours.combinations import ALL, SERVERS
 from dbkit.tests.soak.ground import kind_of
 from dbkit.tests.soak.runs import RUNS
 
@@ -48,11 +43,9 @@ def _classes():
 def _kinds():
     """Return the runs that a class has: few, because workers share out whole classes."""
     found = {}
-    in_turn = os.environ.get("DBKIT_TEST_IN_TURN")
-    where = {run.name: colours_in_turn(run.name, run.short_on) if in_turn else run.short_on for run in RUNS}
     for combination in ALL:
         for run in RUNS:
-            if combination in where[run.name]:
+            if combination in run.short_on:
                 found.setdefault((run.name.partition("-")[0], combination), []).append(run)
     return found
 
