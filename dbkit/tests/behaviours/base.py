@@ -16,8 +16,8 @@ A class becomes one test class for each combination, in its module, under a name
 ``TestEnding_on_postgresql_asyncpg_asyncio``. A test that is no coroutine function is run as it stands.
 
 With ``DBKIT_TEST_IN_TURN=drivers`` in the environment a test runs on one driver only of each product and colour; which
-one depends on its name, so that every driver is met. With ``colours`` it runs once on each database, in one colour, on
-another driver.
+one depends on its name, so that every driver is met. With ``colours`` it runs once on SQLite and once on a server, in
+one colour, on another driver.
 """
 
 from __future__ import annotations

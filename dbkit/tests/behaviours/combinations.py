@@ -86,13 +86,13 @@ def drivers_in_turn(test: str, combinations: Iterable[Combination], turn: int = 
 
 
 def colours_in_turn(test: str, combinations: Iterable[Combination]) -> frozenset[Combination]:
-    """Return one combination of each database and face: its colour, and SQLite's place, have their turns too.
+    """Return one combination on SQLite and one on a server, for each face: product and colour have their turns too.
 
     Its driver is another one than :func:`drivers_in_turn` gives, where there are two.
     """
     others = drivers_in_turn(test, combinations, turn=2)
     chosen = set()
-    for group in _grouped(others, lambda each: (each.scheme == "sqlite" or each.product, each.face)):
+    for group in _grouped(others, lambda each: (each.scheme == "sqlite", each.face)):
         candidates = [each for each in group if not each.missing] or group
         chosen.add(candidates[_number("colour of", test, candidates[0].name) % len(candidates)])
     return frozenset(chosen)
