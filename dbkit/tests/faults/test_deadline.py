@@ -35,6 +35,11 @@ class _Silent(Faulty):
         self.one = self.through(max_retries=0)
         self.face = self.face_of(self.one)
 
+    @property
+    def endless(self):
+        """A statement that takes longer than any deadline here."""
+        return "SELECT pg_sleep(30)" if self.proxy.kind == "postgresql" else "SELECT SLEEP(30)"
+
     async def warmed(self):
         """Let a connection lie in the pool."""
         async with self.writer() as session:
@@ -169,9 +174,8 @@ class TestPatience(_Silent):
 
         async def miss(seconds):
             self.late = come
-            async with self.writer.deadline(seconds)() as session:
-                time.sleep(seconds)  # noqa: ASYNC251 - the machine is busy
-                await session.execute(text(_MARKED))
+            async with self.face_of(self.db).writer.deadline(seconds)() as session:  # past the proxy
+                await session.execute(text(self.endless))
 
         for point, error in ((_EXECUTE, DeadlineExceeded), (_CONNECT, DeadlineExceeded), (_COMMIT, CommitUnknown)):
             self.late = miss
@@ -241,11 +245,10 @@ class TestWhatTheServerIsTold(_Silent):
 
     async def test_a_statement_that_takes_too_long_is_ended_by_the_server_and_the_connection_stays(self):
         await self.warmed()
-        wait = "SELECT pg_sleep(30)" if self.proxy.kind == "postgresql" else "SELECT SLEEP(30)"
 
         async def work(seconds):
             async with self.writer.deadline(seconds)() as session:
-                await session.execute(text(wait))
+                await session.execute(text(self.endless))
 
         error = await self.ended_by_the_server(work)
         self.assertIn(error.code, ("57014", 1969))
