@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import signal
@@ -133,6 +134,8 @@ class TestHAProxyBeforeAPair(ProxyTestCase):
 
 
 class TestHAProxyBeforeACluster(ProxyTestCase):
+    ROUNDS = 3
+
     def setUp(self):
         super().setUp()
         self.cluster = servers.or_skip("galera", lambda: self.enter(servers.galera(3)))
@@ -169,12 +172,18 @@ class TestHAProxyBeforeACluster(ProxyTestCase):
         self.proxy.wait_until_serving(*self.nodes)
 
     def test_readers_are_spread_over_all_nodes(self):
-        engine = sa.create_engine(self.proxy.url("pymysql", door="reader"), poolclass=sa.pool.NullPool)
-        ports = set()
-        for _ in self.nodes:
+        self.proxy.wait_until_serving(*self.nodes, door="reader")  # each door looks at the nodes by itself
+        self.assertEqual({node.port for node in self.nodes}, set(self.ports_behind("reader")))
+        self.assertEqual({self.nodes[0].port}, set(self.ports_behind("writer")))
+
+    def ports_behind(self, door):
+        """Count where new connections through a door lead."""
+        engine = sa.create_engine(self.proxy.url("pymysql", door=door), poolclass=sa.pool.NullPool)
+        behind = collections.Counter()
+        for _ in range(self.ROUNDS * len(self.nodes)):
             with engine.connect() as connection:
-                ports.add(connection.scalar(sa.text("SELECT @@port")))
-        self.assertEqual({node.port for node in self.nodes}, ports)
+                behind[connection.scalar(sa.text("SELECT @@port"))] += 1
+        return behind
 
 
 class TestPgBouncer(ProxyTestCase):
