@@ -119,19 +119,25 @@ class Capacity:
         """
         if self.limit < 0:
             return
-        with self._line.lock:
-            if self._free > 0 and (not self._line.places or self._may_pass(pool)):
-                if self._serves_one or self.held < self.limit or pool.held == 0 or pool.checkedin():
-                    self._free -= 1
-                    if self._shedding is not None and not self._line.places:
-                        self._shedding.passed_by()
-                    return
-            place = self._place(pool)
-            if self._waits_for_itself(place.owner):
-                raise self._exhausted(_FOR_ITSELF, _INSTEAD_OF_ITSELF)
-            place.looks = self._free > 0 and not self._line.places
-            self._line.places.append(place)
-        self._await_turn(pool, place)
+        place = None
+        try:
+            with self._line.lock:
+                if self._free > 0 and (not self._line.places or self._may_pass(pool)):
+                    if self._serves_one or self.held < self.limit or pool.held == 0 or pool.checkedin():
+                        self._free -= 1
+                        if self._shedding is not None and not self._line.places:
+                            self._shedding.passed_by()
+                        return
+                place = self._place(pool)
+                if self._waits_for_itself(place.owner):
+                    raise self._exhausted(_FOR_ITSELF, _INSTEAD_OF_ITSELF)
+                place.looks = self._free > 0 and not self._line.places
+                self._line.places.append(place)
+            self._await_turn(place)
+        except BaseException:
+            if place is not None:
+                self._line.abandon(place, partial(self._pass_on, pool, place))
+            raise
 
     def _place(self, pool: Member) -> Place:
         place = Place(pool, get_ident(), asyncio.get_running_loop() if self._in_tasks else None)
@@ -139,15 +145,14 @@ class Capacity:
         place.since = self._now()
         return place
 
-    def _await_turn(self, pool: Member, place: Place) -> None:
+    def _await_turn(self, place: Place) -> None:
         limit, timeout_s = LIMIT.get(), self.timeout_s
         if limit is not None:
             timeout_s = max(0.0, min(timeout_s, limit.left_s))
-        pass_on = partial(self._pass_on, pool, place)
         if self._in_tasks:
-            came = await_only(self._line.wait_in_task(place, timeout_s, pass_on, self._take_idle))
+            came = await_only(self._line.wait_in_task(place, timeout_s, self._take_idle))
         else:
-            came = self._line.wait(place, timeout_s, pass_on, self._take_idle)
+            came = self._line.wait(place, timeout_s, self._take_idle)
         if isinstance(place.answer, Exception):
             raise place.answer
         if came:

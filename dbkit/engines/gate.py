@@ -48,38 +48,50 @@ class Gate:
         :raises DBLockTimeout: the turn did not come in time.
         :raises DeadlineExceeded: it did not come before the block's deadline.
         """
-        with self._line.lock:
-            if self._holder is None or self._is_orphaned():
-                self._holder = self._holder_thread = thread
-                self._holder_loop = None
-                return
-            self._refuse_endless(thread)
-            if self._holder_thread == thread or any(place.thread == thread for place in self._line.places):
-                raise ModeConflict(
-                    f"a blocking block waits for {self._subject}, which an asyncio block of the same thread holds, so "
-                    "neither could go on; run the blocking one in a thread (asyncio.to_thread)"
-                )
-            place = Place(thread, thread, None)
-            self._line.places.append(place)
-        timeout_s, error = self._patience()
-        if not self._line.wait(place, timeout_s, partial(self.release, thread)):
-            raise error()
+        place = None
+        try:
+            with self._line.lock:
+                if self._holder is None or self._is_orphaned():
+                    self._holder = self._holder_thread = thread
+                    self._holder_loop = None
+                    return
+                self._refuse_endless(thread)
+                if self._holder_thread == thread or any(each.thread == thread for each in self._line.places):
+                    raise ModeConflict(
+                        f"a blocking block waits for {self._subject}, which an asyncio block of the same thread holds, "
+                        "so neither could go on; run the blocking one in a thread (asyncio.to_thread)"
+                    )
+                place = Place(thread, thread, None)
+                self._line.places.append(place)
+            timeout_s, error = self._patience()
+            if not self._line.wait(place, timeout_s):
+                raise error()
+        except BaseException:
+            if place is not None:
+                self._line.abandon(place, partial(self.release, thread))
+            raise
 
     def acquire_in_task(self, owner: Any, thread: int) -> None:
         """Take the gate in an asyncio task, inside SQLAlchemy's greenlet; raises what :meth:`acquire` does."""
         loop = asyncio.get_running_loop()
-        with self._line.lock:
-            if self._holder is None or self._is_orphaned():
-                self._holder, self._holder_thread, self._holder_loop = owner, thread, loop
-                return
-            self._refuse_endless(owner)
-            if self._holder == thread:
-                self._refuse_endless(thread)  # the loop runs inside the block that holds it
-            place = Place(owner, thread, loop)
-            self._line.places.append(place)
-        timeout_s, error = self._patience()
-        if not await_only(self._line.wait_in_task(place, timeout_s, partial(self.release, owner))):
-            raise error()
+        place = None
+        try:
+            with self._line.lock:
+                if self._holder is None or self._is_orphaned():
+                    self._holder, self._holder_thread, self._holder_loop = owner, thread, loop
+                    return
+                self._refuse_endless(owner)
+                if self._holder == thread:
+                    self._refuse_endless(thread)  # the loop runs inside the block that holds it
+                place = Place(owner, thread, loop)
+                self._line.places.append(place)
+            timeout_s, error = self._patience()
+            if not await_only(self._line.wait_in_task(place, timeout_s)):
+                raise error()
+        except BaseException:
+            if place is not None:
+                self._line.abandon(place, partial(self.release, owner))
+            raise
 
     def _patience(self) -> tuple[float, Callable[[], DBError]]:
         """Return how long to wait, and the error if that was in vain."""

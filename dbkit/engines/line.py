@@ -85,33 +85,28 @@ class Line:
         self._tick_s = tick_s
         self._tick = tick
 
-    def wait(self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never) -> bool:
-        """Wait in a thread for one's turn; return whether it came in time.
+    def wait(self, place: Place, timeout_s: float, look: Look = _never) -> bool:
+        """Wait in a thread for one's turn; return whether it came in time. An interrupt leaves the place in the line.
 
-        :param pass_on: gives the turn to the next one, when it came while an interrupt ended the wait.
         :param look: called from time to time at a place that looks; it grants the place if it can.
         """
-        try:
-            for wait_s in self._waits(place, timeout_s, look):
-                place.wait(wait_s)
-        except BaseException:
-            if self._leave(place):
-                pass_on()
-            raise
+        for wait_s in self._waits(place, timeout_s, look):
+            place.wait(wait_s)
         return self._leave(place)
 
-    async def wait_in_task(
-        self, place: Place, timeout_s: float, pass_on: Callable[[], None], look: Look = _never
-    ) -> bool:
+    async def wait_in_task(self, place: Place, timeout_s: float, look: Look = _never) -> bool:
         """Wait in a task; the same as :meth:`wait`."""
-        try:
-            for wait_s in self._waits(place, timeout_s, look):
-                await place.wait_in_task(wait_s)
-        except BaseException:
-            if self._leave(place):
-                pass_on()
-            raise
+        for wait_s in self._waits(place, timeout_s, look):
+            await place.wait_in_task(wait_s)
         return self._leave(place)
+
+    def abandon(self, place: Place, pass_on: Callable[[], None]) -> None:
+        """Give up a place whose wait an error has ended, or has kept from beginning.
+
+        :param pass_on: gives the turn to the next one, if it had come.
+        """
+        if self._leave(place):
+            pass_on()
 
     def _waits(self, place: Place, timeout_s: float, look: Look) -> Iterator[float]:
         """Yield how long to wait at a time, until the turn has come or the time is up."""

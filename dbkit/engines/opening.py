@@ -102,24 +102,29 @@ class Openers:
         :raises Exception: what was raised to someone else who tried meanwhile.
         :raises PoolTimeout: nobody has succeeded or failed in time.
         """
-        with self._line.lock:
-            if self.limit is None or len(self._running) < self.limit:
-                self._running.add(attempt)
-                return Turn.OPEN
-            place = Place(pool, get_ident(), asyncio.get_running_loop() if self._in_tasks else None)
-            place.owner = attempt
-            self.waiting.append(place)
-        return self._wait(place)
+        place = None
+        try:
+            with self._line.lock:
+                if self.limit is None or len(self._running) < self.limit:
+                    self._running.add(attempt)
+                    return Turn.OPEN
+                place = Place(pool, get_ident(), asyncio.get_running_loop() if self._in_tasks else None)
+                place.owner = attempt
+                self.waiting.append(place)
+            return self._wait(place)
+        except BaseException:
+            if place is not None:
+                self._line.abandon(place, partial(self._pass_on, place))
+            raise
 
     def _wait(self, place: Place) -> Turn:
         limit, timeout_s = LIMIT.get(), self._timeout_s
         if limit is not None:
             timeout_s = max(0.0, min(timeout_s, limit.left_s))
-        pass_on = partial(self._pass_on, place)
         if self._in_tasks:
-            came = await_only(self._line.wait_in_task(place, timeout_s, pass_on))
+            came = await_only(self._line.wait_in_task(place, timeout_s))
         else:
-            came = self._line.wait(place, timeout_s, pass_on)
+            came = self._line.wait(place, timeout_s)
         if isinstance(place.answer, DBError):
             raise copy(place.answer)  # who gets an error of ours may write on it
         if isinstance(place.answer, Exception):

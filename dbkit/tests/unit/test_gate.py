@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from threading import get_ident
+from unittest import mock
 
 import testtools
 from sqlalchemy.util import greenlet_spawn
@@ -13,6 +14,7 @@ from sqlalchemy.util import greenlet_spawn
 from dbkit.deadline import Deadline
 from dbkit.engines.arriving import arriving
 from dbkit.engines.gate import Gate, gate_for
+from dbkit.engines.line import Line
 from dbkit.exceptions import DBLockTimeout, DeadlineExceeded, ModeConflict
 from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.steering import Worker, interrupt, until
@@ -139,6 +141,12 @@ class TestGateOfThreads(testtools.TestCase):
         self.gate.release(self.me)
         self.assertRaises(KeyboardInterrupt, line.workers.pop(0).outcome)
         self.assertEqual(["next"], line.ends())
+
+    def test_one_that_is_interrupted_before_it_waits_leaves_the_line(self):
+        self.gate.acquire(self.me)
+        with mock.patch.object(Line, "wait", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, Worker(_takes, self.gate).outcome)
+        self.assertEqual(0, self.gate.waiting)
 
     def test_a_reset_forgets_the_holder_and_the_line(self):
         self.gate.acquire(self.me)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from threading import get_ident
+from unittest import mock
 
 import testtools
 from sqlalchemy.util import greenlet_spawn
@@ -120,6 +121,12 @@ class TestThreads(testtools.TestCase):
         self.assertRaises(KeyboardInterrupt, workers.pop(0).outcome)
         self.assertEqual(["next"], self.ended(workers))
 
+    def test_one_that_is_interrupted_before_it_waits_leaves_the_line(self):
+        self.role.take()
+        with mock.patch.object(Line, "wait", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, Worker(self.visit, "interrupted").outcome)
+        self.assertEqual(0, self.capacity.waiting)
+
     def test_threads_that_come_at_once_are_all_served(self):
         at_once(8, lambda number: [self.visit(number) for _ in range(200)] and None)
         self.assertEqual(1600, len(self.served))
@@ -221,10 +228,10 @@ class TestLooking(testtools.TestCase):
         return place
 
     def wait(self, place, timeout_s=_WAIT_S):
-        return self.line.wait(place, timeout_s, self.fail, self.look)
+        return self.line.wait(place, timeout_s, self.look)
 
     async def wait_in_task(self, place, timeout_s=_WAIT_S):
-        return await self.line.wait_in_task(place, timeout_s, self.fail, self.look)
+        return await self.line.wait_in_task(place, timeout_s, self.look)
 
     def looks(self, name, count=1):
         wait_until(lambda: self.looked.count(name) >= count, _WAIT_S, f"a look of {name}")

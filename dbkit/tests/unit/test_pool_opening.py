@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from unittest import mock
 
 import testtools
 from sqlalchemy.util import greenlet_spawn
 
 from dbkit.deadline import LIMIT, Deadline
+from dbkit.engines.line import Line
 from dbkit.engines.opening import Attempt, Openers, Turn, open_in_turn
 from dbkit.exceptions import DBNotPrimary, DeadlineExceeded, PoolTimeout
 from dbkit.testing.servers.polling import wait_until
@@ -43,9 +45,11 @@ class OpenersTest(testtools.TestCase):
         finally:
             with self.lock:
                 self.at_once -= 1
-        self.opened += 1
+        with self.lock:
+            self.opened += 1
+            number = self.opened
         self.openers.opened()
-        return f"new {self.opened}"
+        return f"new {number}"
 
     def one(self, pool="pool"):
         return open_in_turn(self.openers, pool, lambda: self.idle.pop() if self.idle else None, self.open_one)
@@ -149,6 +153,13 @@ class TestTurns(OpenersTest):
         self.openers.leave(self.attempt)
         self.assertRaises(KeyboardInterrupt, workers[0].outcome)
         self.assertIs(Turn.OPEN, workers[1].outcome())
+
+    def test_one_that_is_interrupted_before_it_waits_leaves_the_line(self):
+        self.openers.refused(OSError("refused"))
+        self.assertIs(Turn.OPEN, self.openers.enter("pool", self.attempt))
+        with mock.patch.object(Line, "wait", side_effect=KeyboardInterrupt):
+            self.assertRaises(KeyboardInterrupt, Worker(self.openers.enter, "pool", Attempt()).outcome)
+        self.assertEqual(0, len(self.openers.waiting))
 
     def test_one_that_is_interrupted_while_it_opens_is_no_failure_of_the_server(self):
         self.openers.lost()
