@@ -114,19 +114,23 @@ class Checks:
         if cord is None:
             return None
         guard = WATCHDOG.arm(bound_s, cord.cut)
+        failed = None
         try:
-            return ask()
+            answer = ask()
         except Exception as error:
-            if guard.disarm():
-                if limit is not None:
-                    raise limit.exceeded("the test of a connection") from error
-                return None
-            if isinstance(error, (dialect.loaded_dbapi.Error, OSError)):
-                return None
-            raise
+            failed = error
         finally:
-            guard.disarm()
+            was_cut = guard.disarm()
             cord.let_go()
+        if was_cut:  # an answer that came in the same moment is of no use: the connection is shut
+            if limit is not None:
+                raise limit.exceeded("the test of a connection") from failed
+            return None
+        if failed is None:
+            return answer
+        if isinstance(failed, (dialect.loaded_dbapi.Error, OSError)):
+            return None
+        raise failed
 
 
 def _sooner(limit: Deadline | None, bound_s: float) -> tuple[Deadline | None, float]:

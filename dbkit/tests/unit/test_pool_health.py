@@ -234,8 +234,11 @@ class TestBoundedTests(PoolTest):
         super().setUp()
         self.capacity = Capacity(2, 0, 0.0, clock=self.clock)
 
-    def silent(self, ping_timeout_s):
-        """Return a pool whose idle connection does not answer until it is interrupted, and an event for that."""
+    def silent(self, ping_timeout_s, answer=None):
+        """Return a pool whose idle connection says nothing until it is interrupted, and an event for that.
+
+        :param answer: what it says then; None: that it was interrupted.
+        """
         checks = Checks(registry.backend_for("sqlite"), "pysqlite", Role.WRITER, ping_timeout_s)
         pool = self.pool(0.0, checks=checks)
         pool.connect().close()
@@ -247,6 +250,8 @@ class TestBoundedTests(PoolTest):
             if connection is not peer:
                 return ping(connection)
             assert cut.wait(_WAIT_S)
+            if answer is not None:
+                return answer
             raise sqlite3.OperationalError("interrupted")
 
         pool._dialect.do_ping = wait
@@ -259,6 +264,16 @@ class TestBoundedTests(PoolTest):
         pool, peer, cut = self.silent(0.05)
         self.assertIsNot(peer, pool.connect().dbapi_connection)
         self.assertTrue(cut.is_set())
+
+    def test_one_that_answers_when_it_has_just_been_cut_is_replaced_too(self):
+        pool, peer, _ = self.silent(0.05, answer=True)
+        self.assertIsNot(peer, pool.connect().dbapi_connection)
+
+    def test_its_late_answer_does_not_stand_for_the_deadline(self):
+        pool, _, _ = self.silent(_WAIT_S, answer=True)
+        token = LIMIT.set(Deadline.after(0.05))
+        self.addCleanup(LIMIT.reset, token)
+        self.assertRaises(DeadlineExceeded, pool.connect)
 
     def test_a_deadline_bounds_it_too(self):
         pool, peer, cut = self.silent(_WAIT_S)
