@@ -26,13 +26,15 @@ _PROJECT_MARKS = (".git", "pyproject.toml", "setup.cfg", "setup.py", "tox.ini")
 _RUN_FILES = ("socket", "log")
 
 
-def own_folder(path: Path) -> Path:
+def own_folder(path: Path, *, parents: bool = True) -> Path:
     """Create a folder that only the caller can enter, if need be, and return it.
 
+    :param parents: create those that hold it, too; who else may enter these is not looked at.
+    :raises FileNotFoundError: the one that holds it is not there, and is not to be created.
     :raises BackendNotAvailable: it exists and is not such a folder.
     """
     with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700, parents=True)
+        path.mkdir(mode=0o700, parents=parents)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise BackendNotAvailable(
@@ -90,10 +92,11 @@ class Run:
     def create(self) -> None:
         """Create the run's folder if need be.
 
+        :raises FileNotFoundError: somebody has removed the folder that holds it meanwhile.
         :raises BackendNotAvailable: it is not the caller's own, or its path is too long for a socket.
         """
         own_folder(self.folder.parent)
-        own_folder(self.folder)
+        own_folder(self.folder, parents=False)
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_LIMIT:
             raise BackendNotAvailable(f"{self.socket} is too long a path for a socket; name a shorter {BASE_SETTING}")
 

@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 WRITER, READER = "writer", "reader"
 
 _PAUSE_S = 0.05
-_FRESH_S = 1.0
+_FRESH_S = 3.0
 _GALERA_SYNCED = "4"
 
 
@@ -53,7 +53,7 @@ def _told(run: Runner, statement: str) -> dict[str, str]:
 
 
 class Watch:
-    """One server, looked at again and again. What it last said counts for a second: a frozen server says nothing."""
+    """One server, looked at again and again. What it last said counts for 3 s: a frozen server says nothing."""
 
     def __init__(self, endpoint: Endpoint, clock: Clock = SYSTEM_CLOCK) -> None:
         self._endpoint = endpoint

@@ -24,10 +24,14 @@ from dbkit.testing.servers.provider import Installation, Layout, Provider, Setti
 _TOOL_BOUND_S = 120.0
 _START_BOUND_S = 60.0
 _STOP_BOUND_S = 5.0
+_VERSION_BOUND_S = 30.0
 _STOP_TRIES = 4
 _PORT_TRIES = 3
 _FREEZE_BOUND_S = 10.0
 _TAIL = 3000
+
+_PRINTED: dict[str, str] = {}
+"""What programs say of their version, by their paths."""
 
 
 class State(enum.Enum):
@@ -160,16 +164,18 @@ class Instance:
     def version(self) -> str:
         """The version that the server's program prints, without words."""
         command = self.provider.version_command(self._installation)
-        printed = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_STOP_BOUND_S,
-            env=_environment(self._installation, self.layout),
-            cwd="/",
-            check=False,
-        ).stdout
-        found = re.search(r"\d+\S*", printed.removeprefix(command[0]))  # its path may hold numbers, too
+        if command[0] not in _PRINTED:
+            # everyone waits meanwhile, so a program is asked once
+            _PRINTED[command[0]] = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=_VERSION_BOUND_S,
+                env=_environment(self._installation, self.layout),
+                cwd="/",
+                check=False,
+            ).stdout
+        found = re.search(r"\d+\S*", _PRINTED[command[0]].removeprefix(command[0]))  # its path may hold numbers, too
         return found.group() if found else ""
 
     def starting(self, *, may_move: bool = False) -> Waiting[None]:

@@ -114,12 +114,14 @@ class PostgreSQLReplication:
         with connected(replica, None) as run:
             run(f"ALTER SYSTEM SET recovery_min_apply_delay = '{milliseconds}ms'")
             run("SELECT pg_reload_conf()")
-            # A session learns of it only between statements, as does the standby.
-            wait_until(
-                lambda: run(f"SELECT 1 WHERE {_DELAY} = %s", (str(milliseconds),)),
-                _PAUSE_BOUND_S,
-                f"the new delay of the standby at port {replica.port}",
-            )
+        told = f"the new delay of the standby at port {replica.port}"
+        wait_until(lambda: self._delay_of(replica) == str(milliseconds), _PAUSE_BOUND_S, told)
+
+    def _delay_of(self, replica: Endpoint) -> str:
+        # A new session has what the server has; by then it has told the process that replays.
+        with connected(replica, None) as run:
+            ((delay,),) = run(f"SELECT {_DELAY}")
+            return str(delay)
 
     def promote(self, replica: Endpoint) -> None:
         # The promotion itself ends a pause and a delay; but the setting would stay, and go to every clone.

@@ -126,10 +126,21 @@ class LoadBalancer(PrivateServer):
 
     def serving(self, door: str = WRITER) -> list[Server]:
         """Return the servers to which this door leads now, in the order in which they were given."""
+        rows = self._rows_of(door)
+        # "UP 1/3" is one that is led to still, and will be given up after one more failure, or two
+        return [server for server in self._servers if rows[self._name_of(server)]["status"].startswith("UP")]
+
+    def _rows_of(self, door: str) -> dict[str, dict[str, str]]:
+        """Return what HAProxy tells of each server behind a door, by its name."""
         lines = self.command("show stat").removeprefix("# ").splitlines()
         rows = csv.DictReader(line for line in lines if line)
-        up = {row["svname"] for row in rows if row["pxname"] == door and row["status"] == "UP"}
-        return [server for server in self._servers if self._name_of(server) in up]
+        return {row["svname"]: row for row in rows if row["pxname"] == door}
+
+    def _has_looked(self, door: str) -> bool:
+        """Whether each server behind a door that is not in maintenance was looked at; before, HAProxy leads to all."""
+        rows = [self._rows_of(door)[self._name_of(server)] for server in self._servers]
+        serving = [row for row in rows if not row["status"].startswith("MAINT")]
+        return all(row["check_status"].removeprefix("* ") not in ("", "INI") for row in serving)
 
     def wait_until_serving(self, *servers: Server, door: str = WRITER, bound_s: float = NOTICE_S) -> None:
         """Return when this door leads to these servers, and to no other.
@@ -138,7 +149,11 @@ class LoadBalancer(PrivateServer):
         """
         wanted = [server for server in self._servers if server in servers]
         ports = ", ".join(str(server.port) for server in wanted) or "none"
-        wait_until(lambda: self.serving(door) == wanted, bound_s, f"a {door} door that leads to the servers at {ports}")
+        wait_until(
+            lambda: self._has_looked(door) and self.serving(door) == wanted,
+            bound_s,
+            f"a {door} door that leads to the servers at {ports}",
+        )
 
     def command(self, text: str) -> str:
         """Have HAProxy do a command of its runtime API, and return what it says.

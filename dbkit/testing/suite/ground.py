@@ -16,14 +16,16 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from dbkit.clock import SYSTEM_CLOCK
 from dbkit.database import Database
 from dbkit.engines.create import Engines, create_engines
 from dbkit.exceptions import UsageError
 from dbkit.spec import Colour
 from dbkit.testing.servers.locks import FileLock
-from dbkit.testing.servers.polling import wait_until
+from dbkit.testing.servers.polling import PAUSE_S, wait_until
 from dbkit.testing.suite.subject import BackendUnderTest, Way
 from dbkit.testing.suite.tables import Base, tables_for
 from dbkit.transaction.factory import Factory
@@ -32,6 +34,7 @@ from dbkit.transaction.factory import Factory
 _SETTINGS: dict[str, Any] = {"max_retries": 0, "pool_timeout": 10, "sqlite_synchronous": False}
 
 _LONGEST_WAIT_S = 600.0
+_LONGEST_END_S = 5.0
 
 
 class Ground:
@@ -110,7 +113,20 @@ class Ground:
         return wait_until(lambda: FileLock.take(self._turn), _LONGEST_WAIT_S, f"the turn to test {self.subject.name}")
 
     def empty(self) -> None:
-        """Delete all rows; the tables are made at the first call."""
+        """Delete all rows; the tables are made at the first call.
+
+        A session that was ended a moment ago may hold rows still: that is waited for.
+        """
+        end = SYSTEM_CLOCK.now() + _LONGEST_END_S
+        while True:
+            try:
+                return self._empty()
+            except DBAPIError:
+                if SYSTEM_CLOCK.now() > end:
+                    raise
+                SYSTEM_CLOCK.sleep(PAUSE_S)
+
+    def _empty(self) -> None:
         tables = tables_for(frozenset(self.subject.can))
         with self.observer.connect() as connection:
             timeout = self.subject.phrases.short_lock_timeout
