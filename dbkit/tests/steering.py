@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 _PATIENCE_S = 30.0
@@ -49,6 +49,26 @@ async def until(condition: Callable[[], object]) -> None:
     """Let the other tasks run until the condition is true; the test's own bound ends a wait that is in vain."""
     while not condition():  # noqa: ASYNC110 - what is awaited is the library's state, which sets no event
         await asyncio.sleep(0)
+
+
+async def with_patience(
+    attempt: Callable[[float], Awaitable[Any]],
+    bounds_s: Iterable[float],
+    clear_up: Callable[[], Awaitable[object]] | None = None,
+) -> Any:
+    """Return what an attempt returns. A machine too busy to come to the point of a test in time is given more.
+
+    :param attempt: takes the seconds that it has; returns None if it did not come to its point.
+    :param bounds_s: what the attempts have, one after the other.
+    :param clear_up: follows each attempt that returned None.
+    """
+    for seconds in bounds_s:
+        found = await attempt(seconds)
+        if found is not None:
+            return found
+        if clear_up is not None:
+            await clear_up()
+    raise AssertionError(f"the point was not reached within any of {bounds_s} s")
 
 
 class Worker(threading.Thread):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 
 from sqlalchemy import select, text
@@ -16,6 +17,11 @@ from dbkit.tests.behaviours.sandboxes import SandboxBehaviour
 from dbkit.tests.behaviours.tables import Item
 from dbkit.tests.behaviours.yards import Yard
 
+_LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 5 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
 # What a test does, and a question whose answer tells whether the next one finds it.
 _LEFT = {
     Product.SQLITE_FILE: [
@@ -23,7 +29,7 @@ _LEFT = {
         ("ATTACH DATABASE ':memory:' AS other", "SELECT count(*) FROM pragma_database_list"),
     ],
     Product.POSTGRESQL: [
-        ("SELECT pg_advisory_lock(5)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 5"),
+        ("SELECT pg_advisory_lock(5)", _LOCKS),
         ("PREPARE passing AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements WHERE name = 'passing'"),
         ("SET search_path = pg_catalog", "SHOW search_path"),
     ],
@@ -31,7 +37,8 @@ _LEFT = {
         ("SET SESSION sql_mode = ''", "SELECT @@sql_mode"),
         ("SET foreign_key_checks = 0", "SELECT @@foreign_key_checks"),
         ("/* why */ SET @passing = 1", "SELECT @passing"),
-        ("SELECT GET_LOCK('passing', 0)", "SELECT IS_FREE_LOCK('passing')"),
+        # names of locks are the server's, which other workers use too
+        (f"SELECT GET_LOCK('passing {os.getpid()}', 0)", f"SELECT IS_FREE_LOCK('passing {os.getpid()}')"),
         ("USE information_schema", "SELECT DATABASE()"),
         ("CREATE TEMPORARY TABLE items (passing INTEGER)", "SELECT count(id) FROM items"),
     ],

@@ -10,7 +10,6 @@ from sqlalchemy.exc import PendingRollbackError
 
 from dbkit.engines.connection import TrackedConnection
 from dbkit.exceptions import PoolTimeout, TransactionDoomed, TransactionManaged
-from dbkit.testing.servers.polling import wait_until
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import BOTH_FACES, EVERY_DRIVER, SERVERS, Product
 from dbkit.tests.behaviours.tables import Audit, Item
@@ -274,12 +273,6 @@ class TestIsolationLevels(Behaviour):
 @behaviours(EVERYWHERE)
 class TestInvalidatedConnections(Behaviour):
     """What was done on a connection that the code throws away is lost; no end of the block says otherwise."""
-
-    def run_plain(self, body):
-        """Run a coroutine function, then wait until the server has noticed what was thrown away."""
-        result = super().run_plain(body)
-        wait_until(lambda: not self.place.left_open(), 10, "the end of sessions that were thrown away")
-        return result
 
     async def test_the_end_of_a_block_says_so(self):
         with self.raising(TransactionDoomed) as caught:

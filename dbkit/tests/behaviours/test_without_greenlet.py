@@ -104,7 +104,7 @@ class TestWithoutGreenlet(testtools.TestCase):
             [sys.executable, *filters, "-c", _PRELUDE + script, greenlet, url],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         self.assertEqual((0, ""), (ended.returncode, ended.stderr[-800:]))
         return ended.stdout.splitlines()

@@ -21,6 +21,8 @@ from dbkit.testing.servers.processes import processes_in
 from dbkit.tests.contract.test_servers_run import BOUND_S, RunTestCase
 
 NODES = 3
+READS_AND_WRITES = 7
+"""The wsrep_sync_wait with which a node comes to what others have stored before it reads or writes."""
 
 
 class TestGalera(testtools.TestCase):
@@ -46,7 +48,7 @@ class TestGalera(testtools.TestCase):
 
     def database(self, number, **settings):
         url = self.nodes[number].url("pymysql", self.name)
-        made = dbkit.Database(url, **{"max_retries": 0, "mysql_wsrep_sync_wait": 1, **settings})
+        made = dbkit.Database(url, **{"max_retries": 0, "mysql_wsrep_sync_wait": READS_AND_WRITES, **settings})
         self.addCleanup(made.dispose)
         return made
 

@@ -197,7 +197,7 @@ class TestPostgreSQL(Drivers):
         self.assertRaises(self.psycopg.OperationalError, worker.outcome)
         self.assertEqual((1,), self.observer.execute(ask).fetchone())
         self.proxy.cut_all()
-        self.assertEqual((0,), self.observer.execute(ask).fetchone())
+        wait_until(lambda: self.observer.execute(ask).fetchone() == (0,), 20, "the end of the session")
 
 
 class TestMySQL(Drivers):

@@ -234,7 +234,14 @@ class TestTheControl(Replaying):
             ]
             rival = self.rival()
             rival.start("UPDATE items SET amount = CASE id WHEN 1 THEN amount - 50 ELSE amount + 70 END")
-            ending = threading.Thread(target=rival.commit)
+            held = self.proxy.hold(faults.before("connect"))
+
+            def end():
+                # PostgreSQL may give a free row to who comes now, before who waits has got a processor
+                rival.commit()
+                held.remove()
+
+            ending = threading.Thread(target=end)
             ending.start()
             self.addCleanup(ending.join)
             with self.proxy.cut(faults.before("UPDATE")):

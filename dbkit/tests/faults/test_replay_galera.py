@@ -42,7 +42,8 @@ class TestGaleraVictims(testtools.TestCase):
     def overtake(self, *statements):
         """Commit on another node, and wait until the first node has it."""
         with self.node(1) as connection:
-            for statement in statements:
+            # what the first node has stored comes before
+            for statement in ("SET SESSION wsrep_sync_wait = 7", *statements):
                 connection.execute(sa.text(statement))
         with self.node(0) as connection:
             connection.execute(sa.text("SET SESSION wsrep_sync_wait = 1"))

@@ -114,7 +114,8 @@ def _lost_savepoint(stage: Stage) -> None:
 
 def _killed_query(stage: Stage) -> None:
     killer, session = stage.other(), _id(stage.connection)
-    stage.meanwhile(killer, f"BEGIN NOT ATOMIC DO sleep(0.2); KILL QUERY {session}; END")
+    runs = f"SELECT 1 FROM information_schema.processlist WHERE id = {session} AND state = 'Sending data'"
+    stage.meanwhile(killer, f"KILL QUERY {session}", once=runs)
     stage.run("SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b")
 
 
@@ -190,6 +191,8 @@ def _can_connect(stage: Stage, url: URL) -> bool:
 
 def _full(stage: Stage) -> URL:
     url = _limit(stage)
+    others = "SELECT 1 FROM information_schema.processlist WHERE id <> connection_id() AND user <> 'system user'"
+    stage.until(lambda: not stage.elsewhere(others))  # one that ends when all are taken leaves its place
     stage.elsewhere("SET GLOBAL max_connections = 10")
     try:
         for _ in range(20):
@@ -238,7 +241,7 @@ PROVOCATIONS = (
                 lambda stage: _locked(stage, "SELECT * FROM parent WHERE id = 1 FOR UPDATE NOWAIT")),
     Provocation("snapshot conflict", "UPDATE parent SET name = 'x' WHERE id = 3", _lost_update),
     Provocation("table changed under a snapshot", "SELECT * FROM typed", _changed_table),
-    _plain("statement timeout", "SET SESSION max_statement_time = 0.05",
+    _plain("statement timeout", "SET SESSION max_statement_time = 0.5",
            "SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b"),
     Provocation("kill query", "SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b", _killed_query),
     # -- the session

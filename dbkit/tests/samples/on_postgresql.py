@@ -119,8 +119,8 @@ def _locked(stage: Stage, *statements: str) -> None:
 
 def _cancelled(stage: Stage) -> None:
     pid = _pid(stage)
-    sleeper = f"SELECT pg_cancel_backend({pid}) FROM (SELECT pg_sleep(0.2)) AS nap"
-    stage.meanwhile(stage.other(), sleeper)
+    sleeps = f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+    stage.meanwhile(stage.other(), f"SELECT pg_cancel_backend({pid})", once=sleeps)
     stage.run("SELECT pg_sleep(20)")
 
 
@@ -197,7 +197,17 @@ def _loaded(stage: Stage) -> Any:
         session.close()
 
 
+def _is_alone(stage: Stage) -> bool:
+    others = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    try:
+        return not stage.elsewhere(others)
+    except Exception as refused:  # those of the provocation before have left no place yet
+        del refused
+        return False
+
+
 def _full(stage: Stage) -> URL:
+    stage.until(lambda: _is_alone(stage))  # one that ends when all are taken leaves its place
     (limit,) = stage.elsewhere("SHOW max_connections")[0]
     try:
         for _ in range(int(limit) + 1):
@@ -243,7 +253,7 @@ PROVOCATIONS = (
     Provocation("idle in transaction", "SELECT 1", _idle),
     Provocation("closed", "SELECT 1", _closed),
     Provocation("driver's own timeout", "SELECT pg_sleep(20)", lambda stage: stage.run("SELECT pg_sleep(20)"),
-                arguments={"command_timeout": 0.3}, drivers=("asyncpg",)),
+                arguments={"command_timeout": 2}, drivers=("asyncpg",)),
     _plain("foreign server out of reach", "SELECT * FROM abroad"),
     # -- the transaction
     _plain("write in a read-only transaction", "SET TRANSACTION READ ONLY", "DELETE FROM child", bare=True),

@@ -129,9 +129,18 @@ class Stage:
         results = [self._aside.exec_driver_sql(statement) for statement in statements]
         return list(results[-1]) if results[-1].returns_rows else []
 
-    def meanwhile(self, session: Connection, statement: str) -> None:
-        """Run a statement of another session in a thread; it may wait for the connection under test."""
-        self._pending.append(self._threads.submit(lambda: session.exec_driver_sql(statement).close()))
+    def meanwhile(self, session: Connection, statement: str, once: str | None = None) -> None:
+        """Run a statement of another session in a thread; it may wait for the connection under test.
+
+        :param once: a query of that session; the statement is run when it finds a row.
+        """
+
+        def run() -> None:
+            if once is not None:
+                self.until(lambda: bool(session.exec_driver_sql(once).all()))
+            session.exec_driver_sql(statement).close()
+
+        self._pending.append(self._threads.submit(run))
 
     def until(self, is_so: Callable[[], bool], every_s: float = 0.01) -> None:
         """Wait until something is so, and look so often."""

@@ -180,7 +180,7 @@ def stops(combination: Combination, *, size: int, seed: int = 1) -> Figures:
             async def body(number: int) -> None:
                 await face.handle("session").execute(_APPEND, {"element": number})
 
-            call = ground.opener(database.writer.exactly_once.deadline(1.5))(body)
+            call = ground.opener(database.writer.exactly_once.deadline(3))(body)
             for number in range(size):
                 with ground.proxy.hold(before("COMMIT")) as fault:
                     worker = Worker(lambda number=number: ground.colour.run(call(number)))
@@ -225,15 +225,24 @@ def silences(ground: Ground, *, size: int, seed: int = 1, deadline_s: float = 0.
         async def body(number: int) -> None:
             await face.handle("session").execute(_APPEND, {"element": number})
 
-        call = ground.opener(database.writer.exactly_once.deadline(deadline_s))(body)
-        for number in range(size):
-            point = (before, after)[number % 2]
+        def silenced(number: int, seconds: float) -> tuple[int, Outcome | None, str | None]:
+            """Return how often COMMIT was silenced, and what the block says became of it."""
+            call = ground.opener(database.writer.exactly_once.deadline(seconds))(body)
+            fault = ground.proxy.drop((before, after)[number % 2]("COMMIT"), last_ran="INTO elements")
             says, token = Outcome.COMMITTED, None
-            with ground.proxy.drop(point("COMMIT"), last_ran="INTO elements"):
-                try:
-                    ground.colour.run(call(number))
-                except DBError as error:
-                    says, token = error.outcome, getattr(error, "token", None)
+            try:
+                ground.colour.run(call(number))
+            except DBError as error:
+                says, token = error.outcome, getattr(error, "token", None)
+            if says is Outcome.UNKNOWN:  # it was sent, and the proxy may have to come to it yet
+                fault.wait(timeout_s=_PATIENCE_S)
+            return fault.remove(), says, token
+
+        for number in range(size):
+            struck, says, token = silenced(number, deadline_s)
+            if not struck:  # the time was up before COMMIT was sent
+                struck, says, token = silenced(number, 10 * deadline_s)
+            assert struck, "COMMIT was not sent in time"
             said[says.value] = said.get(says.value, 0) + 1
             if says is Outcome.UNKNOWN:
                 tokenless += token is None
