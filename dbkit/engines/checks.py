@@ -114,32 +114,35 @@ class Checks:
         if cord is None:
             return None
         guard = WATCHDOG.arm(bound_s, cord.cut)
-        failed = None
         try:
             answer = ask()
+            if not guard.disarm():
+                return answer
         except Exception as error:
-            failed = error
+            if guard.disarm():
+                if limit is not None:
+                    raise limit.exceeded(_TEST) from error
+                return None
+            if isinstance(error, (dialect.loaded_dbapi.Error, OSError)):
+                return None
+            raise
         finally:
-            was_cut = guard.disarm()
+            guard.disarm()
             cord.let_go()
-        if was_cut:  # an answer that came in the same moment is of no use: the connection is shut
-            if limit is not None:
-                raise limit.exceeded("the test of a connection") from failed
-            return None
-        if failed is None:
-            return answer
-        if isinstance(failed, (dialect.loaded_dbapi.Error, OSError)):
-            return None
-        raise failed
+        # it answered in the moment in which it was cut, and is of no use
+        if limit is not None:
+            raise limit.exceeded(_TEST)
+        return None
 
 
 def _sooner(limit: Deadline | None, bound_s: float) -> tuple[Deadline | None, float]:
     """Return how long to wait, and the deadline if it is what bounds the wait."""
     if limit is None or limit.left_s >= bound_s:
         return None, bound_s
-    return limit, limit.check("the test of a connection")
+    return limit, limit.check(_TEST)
 
 
+_TEST = "the test of a connection"
 _NO_ANSWER = "the connection to the database was lost: it was just opened, and did not tell whether it takes writes"
 _NOT_PRIMARY = (
     "the server that the URL leads to takes no writes: it is a replica, or was made read-only; wait until the URL "

@@ -30,8 +30,8 @@ _PORT_TRIES = 3
 _FREEZE_BOUND_S = 10.0
 _TAIL = 3000
 
-_PRINTED: dict[str, str] = {}
-"""What programs say of their version, by their paths."""
+_VERSIONS: dict[tuple[str, ...], str] = {}
+"""What programs say of their version, by the commands that make them say it."""
 
 
 class State(enum.Enum):
@@ -164,9 +164,10 @@ class Instance:
     def version(self) -> str:
         """The version that the server's program prints, without words."""
         command = self.provider.version_command(self._installation)
-        if command[0] not in _PRINTED:
-            # everyone waits meanwhile, so a program is asked once
-            _PRINTED[command[0]] = subprocess.run(
+        # everyone waits meanwhile, so a program is asked once
+        version = _VERSIONS.get(tuple(command))
+        if version is None:
+            printed = subprocess.run(
                 command,
                 capture_output=True,
                 text=True,
@@ -175,8 +176,11 @@ class Instance:
                 cwd="/",
                 check=False,
             ).stdout
-        found = re.search(r"\d+\S*", _PRINTED[command[0]].removeprefix(command[0]))  # its path may hold numbers, too
-        return found.group() if found else ""
+            found = re.search(r"\d+\S*", printed.removeprefix(command[0]))  # its path may hold numbers, too
+            if found is None:
+                return ""
+            version = _VERSIONS[tuple(command)] = found.group()
+        return version
 
     def starting(self, *, may_move: bool = False) -> Waiting[None]:
         """Start the server and wait until it accepts clients.

@@ -34,6 +34,7 @@ NOTICE_S = 30.0
 
 _COMMAND_S = 5.0
 _CHUNK = 65536
+_SUMS = ("FRONTEND", "BACKEND")
 _MODES = ("session", "transaction", "statement")
 
 
@@ -136,11 +137,15 @@ class LoadBalancer(PrivateServer):
         rows = csv.DictReader(line for line in lines if line)
         return {row["svname"]: row for row in rows if row["pxname"] == door}
 
-    def _has_looked(self, door: str) -> bool:
-        """Whether each server behind a door that is not in maintenance was looked at; before, HAProxy leads to all."""
-        rows = [self._rows_of(door)[self._name_of(server)] for server in self._servers]
-        serving = [row for row in rows if not row["status"].startswith("MAINT")]
-        return all(row["check_status"].removeprefix("* ") not in ("", "INI") for row in serving)
+    def _leads_surely(self, door: str) -> bool:
+        """Whether HAProxy has looked at each server that is not in maintenance, and has no doubt of those it leads to.
+
+        Before the first look it leads to all.
+        """
+        rows = [row for row in self._rows_of(door).values() if not row["status"].startswith("MAINT")]
+        looks = [row["check_status"].removeprefix("* ") for row in rows if row["svname"] not in _SUMS]
+        in_doubt = [row for row in rows if row["status"].startswith("UP ")]
+        return not in_doubt and all(look not in ("", "INI") for look in looks)
 
     def wait_until_serving(self, *servers: Server, door: str = WRITER, bound_s: float = NOTICE_S) -> None:
         """Return when this door leads to these servers, and to no other.
@@ -149,11 +154,8 @@ class LoadBalancer(PrivateServer):
         """
         wanted = [server for server in self._servers if server in servers]
         ports = ", ".join(str(server.port) for server in wanted) or "none"
-        wait_until(
-            lambda: self._has_looked(door) and self.serving(door) == wanted,
-            bound_s,
-            f"a {door} door that leads to the servers at {ports}",
-        )
+        what = f"a {door} door that leads to the servers at {ports}"
+        wait_until(lambda: self._leads_surely(door) and self.serving(door) == wanted, bound_s, what)
 
     def command(self, text: str) -> str:
         """Have HAProxy do a command of its runtime API, and return what it says.

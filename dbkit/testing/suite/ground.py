@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.url import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from dbkit.clock import SYSTEM_CLOCK
@@ -121,7 +121,7 @@ class Ground:
         while True:
             try:
                 return self._empty()
-            except DBAPIError:
+            except OperationalError:
                 if SYSTEM_CLOCK.now() > end:
                     raise
                 SYSTEM_CLOCK.sleep(PAUSE_S)

@@ -63,7 +63,7 @@ E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TIME_LIMIT_S = 60
-_NOTICED_S = 20.0
+_NOTICED_S = 5.0
 _CHOOSE = turn_named(os.environ.get("DBKIT_TEST_IN_TURN"))
 
 
@@ -206,7 +206,7 @@ class Behaviour:
             for lane in (engines.writer, engines.reader):
                 held = lane.engine.pool.checkedout()  # type: ignore[attr-defined]
                 assert held == 0, f"the test has left {held} connections in use by {lane.role.value} blocks"
-        # A server may not have read yet that a connection was closed; what a test has left open stays open.
+        # A server may not have read yet that a connection was closed.
         end = SYSTEM_CLOCK.now() + _NOTICED_S
         while (left := self.place.left_open()) and SYSTEM_CLOCK.now() < end:
             if self.is_asyncio:

@@ -10,6 +10,7 @@ from dbkit.exceptions import DBDuplicateEntry, NoTransaction, TransactionDoomed,
 from dbkit.tests.behaviours.base import Behaviour, behaviours
 from dbkit.tests.behaviours.combinations import ASYNCIO, EVERY_DRIVER, EVERY_FACE, ONE, ONE_PER_PRODUCT, SPELLINGS
 from dbkit.tests.behaviours.tables import Item
+from dbkit.tests.steering import until
 
 
 class Stop(BaseException):
@@ -290,7 +291,7 @@ class TestCancellation(Behaviour):
             await asyncio.get_running_loop().create_future()
 
         task = asyncio.create_task(add(1))
-        await flushed.wait()
+        await until(lambda: flushed.is_set() or task.done())
         await self.raises(TimeoutError, asyncio.wait_for, task, 0.05)
         self.assertEqual([], self.stored())
 

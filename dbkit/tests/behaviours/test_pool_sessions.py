@@ -16,7 +16,7 @@ from dbkit.exceptions import DBConnectionError, DBError, PoolTimeout
 from dbkit.tests.behaviours.base import Behaviour, behaviours, on
 from dbkit.tests.behaviours.combinations import ASYNCIO, BLOCKING, ONE_PER_PRODUCT, SERVERS
 from dbkit.tests.behaviours.estates import Estate
-from dbkit.tests.steering import SteeredClock, at_once, turns
+from dbkit.tests.steering import SteeredClock, at_once, turns, until
 
 PATIENT_S = 30
 """A machine that is busy for long must not make a living connection look dead."""
@@ -61,7 +61,7 @@ class TestLimitAtTheServer(EstateBehaviour):
             return await self.hold(face.writer, 1, one_more)
 
         async def one_more():
-            found.append(len(self.estate.sessions_become(3)))
+            found.append(len(self.estate.sessions_become(lambda found: len(found) >= 3)))
             for opener in (face.reader, face.writer):
                 with self.raising(PoolTimeout) as caught:
                     async with opener.independent() as session:
@@ -282,7 +282,8 @@ class TestLeaks(EstateBehaviour):
         for _ in range(3):
             connected = asyncio.Event()
             task = asyncio.create_task(work(connected))
-            await connected.wait()  # drivers may lose a cancellation that strikes while they connect
+            # drivers may lose a cancellation that strikes while they connect
+            await until(lambda connected=connected, task=task: connected.is_set() or task.done())
             with self.raising(TimeoutError):
                 await asyncio.wait_for(task, 0.05)
             await self.session_of(face.writer)

@@ -89,14 +89,22 @@ class TestLostInCopy(_Copying):
     @on(ONE_PER_PRODUCT)
     async def test_a_deadline_ends_it(self):
         async def attempt(seconds):
-            released = self.amid(lambda: wait_until(lambda: self.place.ask(_WAITS)[0] == 0, 20, "the end of the COPY"))
+            seen = []
+
+            def await_its_end():
+                seen.append("it waits")
+                wait_until(lambda: self.place.ask(_WAITS)[0] == 0, 20, "the end of the COPY")
+
+            released = self.amid(await_its_end)
             with self.raising(DeadlineExceeded):
                 async with self.writer.deadline(seconds)() as session:
                     await self.copied(session)
             try:
-                return released.outcome() is None
-            except TimeoutError:  # it had not begun to wait before the time was up
-                return None
+                released.outcome()
+            except TimeoutError:
+                if seen:
+                    raise
+            return seen or None  # nothing was seen if the time was up before it waited
 
         await with_patience(attempt, (2, 8))
         self.assertEqual([], self.stored())

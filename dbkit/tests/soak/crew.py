@@ -23,9 +23,11 @@ def run_together(colour: AsyncioColour | BlockingColour, works: Sequence[Work]) 
         colour.run(_gathered(works))
         return
     errors: list[BaseException] = []
+    start = threading.Barrier(len(works))
 
     def run(work: Work) -> None:
         try:
+            start.wait(_LONGEST_S)
             colour.run(work())
         except BaseException as error:  # raised below, in the thread that waits
             errors.append(error)

@@ -20,6 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import dbkit
 from dbkit import queries
+from dbkit.clock import SYSTEM_CLOCK
 from dbkit.exceptions import Conflict
 from dbkit.filters.options import blind_update
 from dbkit.models import VersionMixin
@@ -34,6 +35,7 @@ from dbkit.tests.soak.ground import Ground, kind_of
 
 _NODES = 3
 _HOT_SET = 8
+_MOMENT_S = 0.001
 _OBSERVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 
 Way = Callable[[Any], Callable[[int], Coroutine[Any, Any, None]]]
@@ -129,9 +131,17 @@ class _Worker:
     async def _blind(self, number: int) -> None:
         async with self.face.reader() as session:
             value = (await session.execute(sa.select(Number.value).where(Number.id == number))).scalar_one()
+        await self._think()
         async with self.face.writer() as session:
             statement = sa.update(Number).where(Number.id == number).values(value=value + 1)
             await session.execute(statement.options(blind_update()))
+
+    async def _think(self) -> None:
+        """Let a moment pass, in which others may write."""
+        if self._is_asyncio:
+            await SYSTEM_CLOCK.asleep(_MOMENT_S)
+        else:
+            SYSTEM_CLOCK.sleep(_MOMENT_S)
 
 
 async def _now(function: Callable[..., Any], *args: Any) -> Any:

@@ -148,6 +148,29 @@ class TestGateOfThreads(testtools.TestCase):
             self.assertRaises(KeyboardInterrupt, Worker(_takes, self.gate).outcome)
         self.assertEqual(0, self.gate.waiting)
 
+    def test_and_hands_its_turn_on_if_that_has_come(self):
+        def granted(*arguments):
+            self.gate.release(self.me)
+            raise KeyboardInterrupt
+
+        self.gate.acquire(self.me)
+        with mock.patch.object(Line, "wait", granted):
+            self.assertRaises(KeyboardInterrupt, Worker(_takes, self.gate).outcome)
+        Worker(_takes, self.gate).outcome()
+
+    def test_so_does_a_task(self):
+        async def granted(*arguments):
+            self.gate.release(self.me)
+            raise asyncio.CancelledError
+
+        async def take():
+            await greenlet_spawn(self.gate.acquire_in_task, "a task", get_ident())
+
+        self.gate.acquire(self.me)
+        with mock.patch.object(Line, "wait_in_task", granted):
+            self.assertRaises(asyncio.CancelledError, Worker(asyncio.run, take()).outcome)
+        Worker(_takes, self.gate).outcome()
+
     def test_a_reset_forgets_the_holder_and_the_line(self):
         self.gate.acquire(self.me)
         self.gate.reset()

@@ -127,6 +127,17 @@ class TestThreads(testtools.TestCase):
             self.assertRaises(KeyboardInterrupt, Worker(self.visit, "interrupted").outcome)
         self.assertEqual(0, self.capacity.waiting)
 
+    def test_and_hands_its_turn_on_if_that_has_come(self):
+        def granted(*arguments):
+            self.role.give_back()
+            raise KeyboardInterrupt
+
+        self.role.take()
+        with mock.patch.object(Line, "wait", granted):
+            self.assertRaises(KeyboardInterrupt, Worker(self.visit, "interrupted").outcome)
+        self.visit("next")
+        self.assertEqual(["next"], self.served)
+
     def test_threads_that_come_at_once_are_all_served(self):
         at_once(8, lambda number: [self.visit(number) for _ in range(200)] and None)
         self.assertEqual(1600, len(self.served))

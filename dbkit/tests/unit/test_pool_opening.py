@@ -161,6 +161,18 @@ class TestTurns(OpenersTest):
             self.assertRaises(KeyboardInterrupt, Worker(self.openers.enter, "pool", Attempt()).outcome)
         self.assertEqual(0, len(self.openers.waiting))
 
+    def test_and_hands_its_turn_on_if_that_has_come(self):
+        def granted(*arguments):
+            self.openers.leave(self.attempt)
+            raise KeyboardInterrupt
+
+        self.openers.refused(OSError("refused"))
+        self.assertIs(Turn.OPEN, self.openers.enter("pool", self.attempt))
+        late = Attempt()  # held by the test, so that its end gives no turn back
+        with mock.patch.object(Line, "wait", granted):
+            self.assertRaises(KeyboardInterrupt, Worker(self.openers.enter, "pool", late).outcome)
+        self.assertIs(Turn.OPEN, self.openers.enter("pool", Attempt()))
+
     def test_one_that_is_interrupted_while_it_opens_is_no_failure_of_the_server(self):
         self.openers.lost()
 
