@@ -19,7 +19,7 @@ from dbkit.engines import arriving
 from dbkit.exceptions import DeadlineExceeded, InvalidDecoration, InvalidSetting, Outcome, UsageError
 from dbkit.spec import Colour
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import SteeredClock, Worker, turns, until
+from dbkit.tests.steering import SteeredClock, Worker, turns, until, with_patience
 
 _LONG_S = 20.0
 
@@ -123,7 +123,7 @@ class TestBlockingConnects(_Connects):
         engine = self.engine()
 
         def connect():
-            with arriving.arriving(Deadline.after(0.05)):
+            with arriving.arriving(Deadline.after(0.05, SteeredClock())):  # which has not passed before it begins
                 engine.raw_connection()
 
         error = self.assertRaises(DeadlineExceeded, Worker(connect).outcome)
@@ -160,11 +160,12 @@ class TestBlockingConnects(_Connects):
 
 class TestConnectsInAsyncio(testtools.TestCase):
     def test_one_that_does_not_come_is_cancelled(self):
-        async def body():
+        async def body(seconds):
             seen = []
             never = asyncio.Event()
 
             async def wait():
+                seen.append("begun")
                 try:
                     await never.wait()
                 except asyncio.CancelledError:
@@ -174,15 +175,18 @@ class TestConnectsInAsyncio(testtools.TestCase):
             engine = create_async_engine("sqlite+aiosqlite://", poolclass=NullPool)
             arriving.install(engine.sync_engine, backend_for("sqlite"), Colour.ASYNCIO)
             event.listen(engine.sync_engine, "do_connect", lambda *arguments: await_only(wait()))
-            with arriving.arriving(Deadline.after(0.05)):
+            with arriving.arriving(Deadline.after(seconds)):
                 try:
                     await engine.connect()
                 except DeadlineExceeded:
                     seen.append("exceeded")
-            await until(lambda: len(seen) == 2)
+            if "begun" not in seen:
+                return None
+            await until(lambda: len(seen) == 3)
             return seen
 
-        self.assertEqual({"exceeded", "cancelled"}, set(asyncio.run(body())))
+        seen = asyncio.run(with_patience(body, (0.05, 1, 10)))
+        self.assertEqual({"begun", "exceeded", "cancelled"}, set(seen))
 
     def test_one_that_comes_while_its_task_is_cancelled_is_closed(self):
         async def body(steps):

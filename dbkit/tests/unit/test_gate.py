@@ -17,7 +17,7 @@ from dbkit.engines.gate import Gate, gate_for
 from dbkit.engines.line import Line
 from dbkit.exceptions import DBLockTimeout, DeadlineExceeded, ModeConflict
 from dbkit.testing.servers.polling import wait_until
-from dbkit.tests.steering import Worker, interrupt, until
+from dbkit.tests.steering import SteeredClock, Worker, interrupt, until
 
 _LONG_S = 20.0
 
@@ -409,7 +409,7 @@ class TestGateWithADeadline(testtools.TestCase):
         self.addCleanup(gate.release, get_ident())
 
         def wait():
-            with arriving(Deadline.after(0.02)):
+            with arriving(Deadline.after(0.02, SteeredClock())):  # which has not passed before there is a line
                 gate.acquire(get_ident())
 
         error = self.assertRaises(DeadlineExceeded, Worker(wait).outcome)

@@ -271,13 +271,13 @@ class TestBoundedTests(PoolTest):
 
     def test_its_late_answer_does_not_stand_for_the_deadline(self):
         pool, _, _ = self.silent(_WAIT_S, answer=True)
-        token = LIMIT.set(Deadline.after(0.05))
+        token = LIMIT.set(Deadline.after(0.05, SteeredClock()))
         self.addCleanup(LIMIT.reset, token)
         self.assertRaises(DeadlineExceeded, pool.connect)
 
     def test_a_deadline_bounds_it_too(self):
         pool, peer, cut = self.silent(_WAIT_S)
-        token = LIMIT.set(Deadline.after(0.05))
+        token = LIMIT.set(Deadline.after(0.05, SteeredClock()))
         self.addCleanup(LIMIT.reset, token)
         self.assertRaises(DeadlineExceeded, pool.connect)
         self.assertTrue(cut.is_set())
