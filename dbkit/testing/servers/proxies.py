@@ -106,8 +106,7 @@ class LoadBalancer(PrivateServer):
         :param door: ``"writer"`` or ``"reader"``.
         :raises UsageError: there is no such door, or the kind has no such scheme.
         """
-        if door not in (WRITER, READER):
-            raise UsageError(f"a load balancer has no door {door!r}; use {WRITER!r} or {READER!r}")
+        _vet(door)
         port = self.port if door == WRITER else self.extra_ports[0]
         return super().url(driver, database, scheme).set(port=port)
 
@@ -126,7 +125,11 @@ class LoadBalancer(PrivateServer):
         self._set_state(server, "ready")
 
     def serving(self, door: str = WRITER) -> list[Server]:
-        """Return the servers to which this door leads now, in the order in which they were given."""
+        """Return the servers to which this door leads now, in the order in which they were given.
+
+        :raises UsageError: there is no such door.
+        """
+        _vet(door)
         rows = self._rows_of(door)
         # "UP 1/3" is one that is led to still, and will be given up after one more failure, or two
         return [server for server in self._servers if rows[self._name_of(server)]["status"].startswith("UP")]
@@ -151,7 +154,9 @@ class LoadBalancer(PrivateServer):
         """Return when this door leads to these servers, and to no other.
 
         :raises TimeoutError: it did not come to that within the bound.
+        :raises UsageError: there is no such door.
         """
+        _vet(door)
         wanted = [server for server in self._servers if server in servers]
         ports = ", ".join(str(server.port) for server in wanted) or "none"
         what = f"a {door} door that leads to the servers at {ports}"
@@ -237,6 +242,11 @@ class ConnectionPooler(PrivateServer):
     def drop_database(self, name: str) -> None:
         """Drop a database of the server, as the server does."""
         self._server.drop_database(name)
+
+
+def _vet(door: str) -> None:
+    if door not in (WRITER, READER):
+        raise UsageError(f"a load balancer has no door {door!r}; use {WRITER!r} or {READER!r}")
 
 
 def _folder_of(proxy: PrivateServer) -> Path:

@@ -123,6 +123,8 @@ class TestHAProxyBeforeAPair(ProxyTestCase):
 
     def test_an_unknown_door_and_a_strange_server_are_refused(self):
         self.assertRaises(UsageError, self.proxy.url, door="back")
+        self.assertRaises(UsageError, self.proxy.serving, "back")
+        self.assertRaises(UsageError, self.proxy.wait_until_serving, door="back")
         self.assertRaises(UsageError, self.proxy.disable, servers.obtain("postgresql"))
 
     def test_nothing_is_left_after_the_block(self):
